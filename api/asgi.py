@@ -1,0 +1,46 @@
+"""Composition root of the HTTP side: settings, adapters, application, server. `python -m api.asgi` serves it."""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from api.app import serve_app
+from api.deps import World
+from infra.settings import Settings
+from infra.wiring import open_world
+
+settings = Settings()
+
+
+@asynccontextmanager
+async def opening() -> AsyncIterator[World]:
+    async with open_world(settings) as opened:
+        yield World(**{field.name: getattr(opened, field.name) for field in dataclasses.fields(opened)})
+
+
+app = serve_app(opening)
+
+
+def serve() -> None:
+    """One process on the settings' port; the access log stays off, because paths hold identifiers."""
+    logging.basicConfig(level=settings.log_level.upper())
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=10,
+        server_header=False,
+    )
+    asyncio.run(uvicorn.Server(config).serve(), debug=False)
+
+
+if __name__ == "__main__":
+    serve()

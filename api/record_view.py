@@ -1,0 +1,79 @@
+"""A past decision as one reader may see it today: its answer, and its inputs as far as the reader's purposes and the
+person's present consent reach. Knows records; handles no request."""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from api.answers import consent_of, iso
+from api.schemas import DecisionInputs, Scored
+from engine.consent import Purposes, trait_purpose
+from engine.ports import PersonView
+from engine.records import DecisionRecord
+from features.spec import COLUMNS, FEATURES, SPEC_HASH
+from models.record import visible_by_purpose
+
+_PURPOSES = {feature.name: feature.purpose for feature in FEATURES}
+_WIDTH = 4
+
+
+def recorded_decision(
+    record: DecisionRecord, view: PersonView, purposes: tuple[str, ...], policy: Purposes
+) -> dict[str, Any]:
+    """The answer of that day with `record` added. What has been withdrawn since is withheld: nobody reads it here."""
+    consent = consent_of(view, policy)
+    open_to = frozenset(purpose for purpose in purposes if consent.allows(purpose))
+    return {**_answer(record, open_to), "record": _inputs(record, open_to, policy)}
+
+
+def _answer(record: DecisionRecord, open_to: frozenset[str]) -> dict[str, Any]:
+    used = record.answer.get("consent", {}).get("purposes_used", [])
+    is_open = open_to.issuperset(used)
+    actions = [
+        {**a, "content": a["content"] if is_open else None, "reasons": list(_reasons(a["reasons"], open_to))}
+        for a in record.answer.get("actions", [])
+    ]
+    return {**record.answer, "actions": actions}
+
+
+def _reasons(reasons: list[dict[str, Any]], open_to: frozenset[str]) -> Iterator[dict[str, Any]]:
+    for reason in reasons:
+        feature = reason.get("feature")
+        if feature is None or _PURPOSES.get(feature, "service") in open_to:
+            yield reason
+
+
+def _known(record: DecisionRecord) -> dict[str, Any]:
+    return {n: t.value for visible in visible_by_purpose(record).values() for n, t in visible.traits.items()}
+
+
+def _used(record: DecisionRecord) -> Mapping[str, float]:
+    """The vector of the first action of the slate by column; empty where the columns have changed since."""
+    if record.spec_hash != SPEC_HASH or not record.slate:
+        return {}
+    start = record.slate[0][0] * len(COLUMNS) * _WIDTH
+    values = array("f")
+    values.frombytes(record.vectors[start : start + len(COLUMNS) * _WIDTH])
+    # NaN is what was masked on that day; `features_masked` names it
+    return {name: value for name, value in zip(COLUMNS, values, strict=True) if value == value}
+
+
+def _inputs(record: DecisionRecord, open_to: frozenset[str], policy: Purposes) -> DecisionInputs:
+    traits, columns = _known(record), _used(record)
+    closed = [f"trait:{n}" for n in traits if trait_purpose(n, policy) not in open_to]
+    closed += [f"feature:{n}" for n in columns if _PURPOSES[n] not in open_to]
+    return DecisionInputs(
+        at=iso(record.at),
+        placement=record.placement,
+        context=record.context,
+        segment=record.segment,
+        seed=str(record.seed),
+        spec_hash=record.spec_hash,
+        known={n: v for n, v in sorted(traits.items()) if trait_purpose(n, policy) in open_to},
+        used={n: v for n, v in columns.items() if _PURPOSES[n] in open_to},
+        withheld=sorted(closed),
+        candidates=[Scored(*msgspec.structs.astuple(c)) for c in record.candidates],
+        versions=dict(record.versions),
+    )

@@ -1,0 +1,167 @@
+"""A person's consent over HTTP: read it, change a part, replace the whole. A withdrawal is never kept waiting; what
+widens needs to know what it changes. Which statement is written where, `engine.statement` says."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+from zoneinfo import available_timezones
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from api.answers import consent_answer, consent_of
+from api.deps import World, WorldNow, require
+from api.documents import answer, json_body, problems
+from api.errors import Problem
+from api.reading import read_json
+from api.representation import PRIVATE, is_current, is_expected, json_answer, not_modified, strong_tag
+from api.routes.profiles import Ref
+from api.schemas import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
+from api.serving import reference
+from engine.consent import CONTRACT, Consent, Purposes, country_of
+from engine.ports import ApiKey, PersonView
+from engine.signals import CHANNELS
+from engine.statement import Subject, Wish, answer_of, changes, outlook, replacing, widened
+
+router = APIRouter(prefix="/v1/profiles", tags=["consent"])
+Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "preference_center", "auditor", "admin"))]
+Writer = Annotated[ApiKey, Depends(require("agent", "preference_center", "admin"))]
+IfMatch = Annotated[str | None, Header(description="Required where the change widens anything")]
+_PATCH = msgspec.json.Decoder(ConsentPatch)
+_DOCUMENT = msgspec.json.Decoder(ConsentDocument)
+_EXAMPLE = {"purposes": {"marketing": False}, "preferences": {"sms": {"all": False}}, "text_version": "2026-01"}
+SETTINGS = ("jurisdiction", "time_zone", "language")
+MAX_TOPIC = 64
+P = TypeVar("P", bound=ConsentPatch)
+
+
+@router.get(
+    "/{ref:path}/consent",
+    summary="A person's consent",
+    response_class=Response,
+    responses={
+        200: answer(ConsentAnswer, "The consent; everything not_asked for a new reference", ("ETag",)),
+        **problems(304),
+    },
+)
+async def read_consent(
+    ref: Ref, _key: Reader, world: WorldNow, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """The person's answer per purpose, preferences and settings. A reference never seen answers 200."""
+    view = await world.people.person(reference(world, ref).id)
+    body = consent_answer(consent_of(view, world.now.purposes))
+    tag = strong_tag(body)
+    if is_current(if_none_match, tag):
+        return not_modified(tag)
+    return json_answer(body, headers={"ETag": tag, **PRIVATE})
+
+
+_CHANGED = {
+    200: answer(ConsentAnswer, "The consent as it is now; the next decision sees it", ("ETag",)),
+    **problems(409, 412, 428),
+}
+
+
+@router.patch(
+    "/{ref:path}/consent",
+    summary="Change some of a person's answers",
+    response_class=Response,
+    responses=_CHANGED,
+    openapi_extra=json_body(ConsentPatch, _EXAMPLE),
+)
+async def change_consent(
+    request: Request, ref: Ref, key: Writer, world: WorldNow, if_match: IfMatch = None
+) -> Response:
+    """What is not named stays. `If-Match` is needed only where something widens: a withdrawal always goes through."""
+    return await Change(world, key, if_match).carry_out(ref, await read_json(request, _PATCH), whole=False)
+
+
+@router.put(
+    "/{ref:path}/consent",
+    summary="Replace a person's answers",
+    response_class=Response,
+    responses=_CHANGED,
+    openapi_extra=json_body(ConsentDocument, {"purposes": {"analytics": False, "marketing": False}}),
+)
+async def replace_consent(
+    request: Request, ref: Ref, key: Writer, world: WorldNow, if_match: IfMatch = None
+) -> Response:
+    """Takes what GET gives, purposes also as yes or no. An agreement that is not named is withdrawn; a refusal stays
+    until it is answered with yes."""
+    return await Change(world, key, if_match).carry_out(ref, await read_json(request, _DOCUMENT), whole=True)
+
+
+class Change:
+    """One request to change consent: who asks and what they believe to be changing."""
+
+    def __init__(self, world: World, key: ApiKey, if_match: str | None) -> None:
+        self._world = world
+        self._key = key
+        self._if_match = if_match
+        self._policy = world.now.purposes
+
+    async def carry_out(self, ref: str, asked: ConsentPatch, *, whole: bool) -> Response:
+        """Check, write under every member concerned, and answer what holds now."""
+        view = await self._world.people.person(reference(self._world, ref).id)
+        consent = consent_of(view, self._policy)
+        named = _answers(asked.purposes or {})
+        _check_names(named, asked, self._policy)
+        purposes = replacing(consent, named) if whole else {p: yes for p, yes in named.items() if yes is not None}
+        _check_contract(purposes, self._policy)
+        subject = Subject(view.members, view.held, consent)
+        written = changes(subject, self._wish(asked, purposes))
+        after = outlook(subject, written, self._policy, country_of(view.profile))
+        self._check_version(consent, after)
+        if written:
+            await self._world.consents.write(written)
+        return await self._now(view)
+
+    def _wish(self, asked: ConsentPatch, purposes: dict[str, bool]) -> Wish:
+        settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}
+        return Wish(
+            source=asked.source or self._key.name,
+            at=self._world.clock(),
+            purposes=purposes,
+            preferences=asked.preferences or {},
+            settings=settings,
+            text_version=asked.text_version or "",
+        )
+
+    def _check_version(self, before: Consent, after: Consent) -> None:
+        if not widened(before, after):
+            return
+        if self._if_match is None:
+            message = "this allows more than before, so it needs If-Match; read the consent and send its ETag along"
+            raise Problem(428, "precondition_required", message)
+        tag = strong_tag(consent_answer(before))
+        if not is_expected(self._if_match, tag):
+            message = "the consent has changed since it was read; read it again and decide on what it says now"
+            raise Problem(412, "stale_version", message, headers={"ETag": tag})
+
+    async def _now(self, before: PersonView) -> Response:
+        view = await self._world.people.person(before.profile_id)
+        body = consent_answer(consent_of(view, self._policy))
+        return json_answer(body, headers={"ETag": strong_tag(body), **PRIVATE})
+
+
+def _answers(purposes: Mapping[str, bool | StatedAnswer]) -> dict[str, bool | None]:
+    return {n: answer_of(a.status) if isinstance(a, StatedAnswer) else a for n, a in purposes.items()}
+
+
+def _check_names(named: Mapping[str, Any], asked: ConsentPatch, policy: Purposes) -> None:
+    if not named.keys() <= policy.purposes.keys():
+        raise Problem(400, "unknown_purpose", f"the purposes here are {', '.join(policy.purposes)}")
+    preferences = asked.preferences or {}
+    if not preferences.keys() <= set(CHANNELS):
+        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(CHANNELS)}")
+    if any(not topic or len(topic) > MAX_TOPIC for topics in preferences.values() for topic in topics):
+        raise Problem(400, "invalid_topic", f"a topic has 1 to {MAX_TOPIC} characters; `all` stands for every topic")
+    if asked.time_zone is not None and asked.time_zone not in available_timezones():
+        raise Problem(400, "unknown_time_zone", "time_zone is a name of the IANA database, for example Europe/Berlin")
+
+
+def _check_contract(purposes: Mapping[str, bool], policy: Purposes) -> None:
+    fixed = [n for n, yes in purposes.items() if not yes and policy.purposes[n].basis == CONTRACT]
+    if fixed:
+        names = ", ".join(fixed)
+        message = f"{names} rests on the contract, not on consent, so it cannot be withdrawn; it ends with the contract"
+        raise Problem(409, "basis_contract", message)

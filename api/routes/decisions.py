@@ -1,0 +1,164 @@
+"""Decisions over HTTP: one, many as NDJSON, a past one, and the catalogue they are made from. Knows how a question is
+read and an answer written; what is decided is the serving model's business."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from starlette.types import Receive, Scope, Send
+
+from api.answers import purposes_of
+from api.deps import WorldNow, require
+from api.documents import answer, json_body, problems
+from api.errors import Problem
+from api.lines import NDJSON, chunks, rows
+from api.reading import read_json
+from api.record_view import recorded_decision
+from api.refusal import Refused
+from api.representation import PRIVATE, is_current, json_answer, not_modified, strong_tag
+from api.schemas import BulkLine, DecisionAnswer, DecisionAsk, RecordedDecision
+from api.serving import Serving, recorded
+from engine.catalog import Documents
+from engine.decision_id import profile_of
+from engine.ports import ApiKey, Unavailable
+from engine.records import DecisionRecord
+
+router = APIRouter(prefix="/v1", tags=["decisions"])
+Decider = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "admin"))]
+Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "auditor", "admin"))]
+CHUNK = 50
+_ASK = msgspec.json.Decoder(DecisionAsk)
+_ENCODE = msgspec.json.Encoder().encode
+DECISION_EXAMPLE = "aaaaaaaaaaaaaaaa.01K0000000000000000000000A"
+EXAMPLE = {
+    "profile": "user_id:u-1",
+    "placement": "agent_desktop",
+    "context": {"reason": "billing", "topic": "invoice"},
+    "limit": 3,
+}
+
+
+def serving_of(request: Request) -> Serving:
+    """The process's one `Serving`, made at first use."""
+    state = request.app.state
+    if not hasattr(state, "serving"):
+        state.serving = Serving(state.world)
+    found: Serving = state.serving
+    return found
+
+
+@router.post(
+    "/decisions",
+    summary="Decide what to do for one customer",
+    response_class=Response,
+    responses={200: answer(DecisionAnswer, "The decision; it is logged and acknowledged"), **problems()},
+    openapi_extra=json_body(DecisionAsk, EXAMPLE),
+)
+async def decide(request: Request, _key: Decider) -> Response:
+    """Rank the actions of a placement for a person. Somebody unknown is decided on context alone."""
+    record = await serving_of(request).decide(await read_json(request, _ASK))
+    return json_answer(record.answer)
+
+
+class Lines(Response):
+    """NDJSON as it comes to be. Unlike Starlette's streaming response it does not read the request while it writes,
+    so the request's body can still be arriving."""
+
+    media_type = NDJSON
+
+    def __init__(self, parts: AsyncIterator[bytes]) -> None:
+        super().__init__(None)
+        self._parts = parts
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for part in self._parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _line(row: int, one: DecisionRecord | Refused) -> bytes:
+    if isinstance(one, Refused):
+        return _ENCODE({"row": row, "error": {"code": one.code, "message": one.message}})
+    return _ENCODE({"row": row, **one.answer})
+
+
+def _read(line: bytes) -> DecisionAsk | Refused:
+    try:
+        return _ASK.decode(line)
+    except msgspec.ValidationError as error:
+        return Refused("invalid_row", str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Refused("malformed_json", "the line is not a JSON object")
+
+
+async def _decided(serving: Serving, asks: list[DecisionAsk]) -> list[DecisionRecord | Refused]:
+    if not asks:
+        return []
+    try:
+        return await serving.decide_many(asks)
+    except Unavailable as error:
+        return [Refused("unavailable", f"{error}; send this row again")] * len(asks)
+
+
+async def _answers(serving: Serving, request: Request) -> AsyncIterator[bytes]:
+    async for chunk in chunks(rows(request), CHUNK):
+        read = [(number, line if isinstance(line, Refused) else _read(line)) for number, line in chunk]
+        asks = [one for _, one in read if isinstance(one, DecisionAsk)]
+        decided = iter(await _decided(serving, asks))
+        lines = (_line(number, one if isinstance(one, Refused) else next(decided)) for number, one in read)
+        yield b"\n".join(lines) + b"\n"
+
+
+@router.post(
+    "/decisions/bulk",
+    summary="Decide for many customers",
+    response_class=Lines,
+    responses={
+        200: answer(BulkLine, "One line per row, in the order of the rows", media_type=NDJSON),
+        **problems(),
+    },
+    openapi_extra=json_body(DecisionAsk, EXAMPLE, NDJSON),
+)
+async def decide_bulk(request: Request, _key: Decider) -> Response:
+    """NDJSON in and out: one decision request per line. A row that cannot be answered says so in its own line."""
+    return Lines(_answers(serving_of(request), request))
+
+
+@router.get(
+    "/decisions/{decision_id}",
+    summary="A past decision and what it was made from",
+    response_class=Response,
+    responses={200: answer(RecordedDecision, "The decision of that day"), **problems(404)},
+)
+async def read_decision(
+    decision_id: Annotated[str, Path(max_length=64, examples=[DECISION_EXAMPLE])],
+    key: Reader,
+    world: WorldNow,
+) -> Response:
+    """The answer as it was given, and its inputs as far as the key's purposes and today's consent reach."""
+    record = await recorded(world, decision_id)
+    if record is None:
+        raise Problem(404, "unknown_decision", "no decision has this id; ids are kept as POST /v1/decisions gave them")
+    view = await world.people.person(profile_of(decision_id))
+    policy = world.now.purposes
+    return json_answer(recorded_decision(record, view, purposes_of(key, policy), policy), headers=PRIVATE)
+
+
+@router.get(
+    "/catalogue",
+    summary="Actions, placements and contact policy in force",
+    response_class=Response,
+    responses={200: answer(Documents, "The catalogue", ("ETag",)), **problems(304)},
+)
+async def read_catalogue(
+    _key: Reader, world: WorldNow, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """What can be decided right now, with the version that every decision names."""
+    body: Any = msgspec.to_builtins(world.now.catalogue.documents)
+    tag = strong_tag(body)
+    if is_current(if_none_match, tag):
+        return not_modified(tag)
+    return json_answer(body, headers={"ETag": tag, **PRIVATE})

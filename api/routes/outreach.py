@@ -1,0 +1,81 @@
+"""Outreach queues over HTTP. The stream keeps them; here each entry is held against the person's consent and contact
+policy once more before anybody sees it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from api.answers import consent_of, iso
+from api.deps import World, WorldNow, require
+from api.documents import answer, problems
+from api.errors import Problem
+from api.representation import PRIVATE, json_answer
+from api.schemas import QueuePage, QueueTask
+from engine.catalog import Action, Queue
+from engine.consent import reveal
+from engine.decision import Blocked, Moments, permitted, rested
+from engine.outreach import due_at, waking_hour
+from engine.ports import ApiKey, Entry, PersonView
+
+router = APIRouter(prefix="/v1/outreach", tags=["outreach"])
+Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "admin"))]
+
+
+@router.get(
+    "/{queue}",
+    summary="Whom to reach out to first",
+    response_class=Response,
+    responses={200: answer(QueuePage, "A page of the queue, most urgent first"), **problems(404)},
+)
+async def read_queue(
+    queue: Annotated[str, Path(max_length=64, examples=["retention"])],
+    _key: Reader,
+    world: WorldNow,
+    limit: Annotated[int, Query(ge=1, le=200, examples=[20])] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, examples=[0])] = 0,
+) -> Response:
+    """Entries with their reasons. Who withdrew or reached a cap since is left out; quiet hours move `due_at`."""
+    wanted = world.now.catalogue.queues.get(queue)
+    if wanted is None:
+        names = ", ".join(world.now.catalogue.queues) or "none"
+        raise Problem(404, "unknown_queue", f"there is no such queue; the catalogue has: {names}")
+    entries, total = await world.queues.entries(queue, limit, offset)
+    views = await world.people.people([entry.profile_id for entry in entries]) if entries else []
+    tasks = [_task(world, wanted, entry, view) for entry, view in zip(entries, views, strict=True)]
+    open_ = [task for task in tasks if task is not None]
+    following = offset + len(entries)
+    page = QueuePage(
+        queue, wanted.title, total, len(tasks) - len(open_), open_, following if following < total and entries else None
+    )
+    return json_answer(page, headers=PRIVATE)
+
+
+def _held_back(world: World, queue: Queue, action: Action, view: PersonView) -> Blocked | None:
+    now, at = world.now, world.clock()
+    consent = consent_of(view, now.purposes)
+    placement = now.catalogue.placements[queue.placement]
+    uses = now.purposes.purposes[action.purpose].uses if action.purpose in now.purposes.purposes else ()
+    visible = reveal(view.profile, consent, {action.purpose, *uses}, now.purposes)
+    zone = consent.settings.get("time_zone", now.catalogue.policy.default_zone)
+    moments = Moments(at, waking_hour(queue, now.catalogue.policy, at, zone))
+    return permitted(action, placement, consent) or rested(action, placement, visible, now.catalogue.policy, moments)
+
+
+def _task(world: World, queue: Queue, entry: Entry, view: PersonView) -> QueueTask | None:
+    action = world.now.catalogue.actions.get(entry.action_id)
+    if action is None or _held_back(world, queue, action, view) is not None:
+        return None
+    policy, at = world.now.catalogue.policy, world.clock()
+    zone = consent_of(view, world.now.purposes).settings.get("time_zone", policy.default_zone)
+    due = due_at(queue, policy, at, zone)
+    return QueueTask(
+        task_id=f"{queue.id}.{entry.profile_id}",
+        profile_id=view.profile_id,
+        queue=queue.id,
+        priority=entry.priority,
+        channel=entry.channel,
+        action_id=entry.action_id,
+        reasons=list(entry.reasons),
+        due_at=iso(max(entry.due_at, due) if due > at else entry.due_at),
+        lease_until=None,
+    )

@@ -1,0 +1,263 @@
+"""Consent: statements, the person's answer per purpose, and `reveal`, the only door from a profile to any reader.
+Knows nothing of storage, of the ledger or of HTTP."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from engine.profile import Contact, Issue, Moment, Profile, Trait
+from engine.signals import Signal
+
+GRANTED, DENIED, NOT_ASKED = "granted", "denied", "not_asked"
+_STRICTNESS = {"granted": 0, "not_asked": 1, "expired": 2, "pending": 3, "objected": 4, "withdrawn": 5, "denied": 6}
+_STRICTEST = max(_STRICTNESS.values())
+STATUSES = frozenset(_STRICTNESS)
+REFUSALS = frozenset({"denied", "withdrawn", "objected"})
+CONTRACT = "contract"
+STRICT = "strict"
+
+
+class Purpose(msgspec.Struct, frozen=True):
+    """A reason to use data. `default` maps a jurisdiction to whether an unasked person counts as agreeing."""
+
+    name: str
+    basis: str = "consent"
+    term: str = ""
+    default: dict[str, bool] = {}
+    text: dict[str, str] = {}
+    uses: tuple[str, ...] = ("service", "analytics", "personalization")
+
+
+class Purposes(msgspec.Struct, frozen=True):
+    """The configured purposes; which purpose each trait belongs to (`traits`, else `other_traits`)."""
+
+    purposes: dict[str, Purpose]
+    traits: dict[str, str] = {}
+    other_traits: str = "personalization"
+    default_jurisdiction: str = STRICT
+    countries: dict[str, str] = {}
+
+
+class Statement(msgspec.Struct, frozen=True, array_like=True):
+    """One answer under one identifier. `covers` lists the ids an explicit grant settles; `at` in ms."""
+
+    status: str
+    at: int
+    source: str
+    explicit: bool = True
+    covers: tuple[str, ...] = ()
+    text_version: str = ""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What is stored under one identifier: purpose -> its statements (an explicit one, one carried by events),
+    preferences channel -> topic -> answer, and single settings such as `jurisdiction` or `time_zone`."""
+
+    statements: dict[str, tuple[Statement, ...]] = {}
+    preferences: dict[str, dict[str, bool]] = {}
+    settings: dict[str, str] = {}
+    version: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The person's answer for one purpose and whether it allows use."""
+
+    status: str
+    basis: str
+    allowed: bool
+    at: int | None = None
+    source: str | None = None
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """A person's consent as of one moment: every configured purpose has an answer."""
+
+    answers: dict[str, Answer]
+    preferences: dict[str, dict[str, bool]]
+    settings: dict[str, str]
+    jurisdiction: str
+    version: int
+
+    def allows(self, purpose: str) -> bool:
+        answer = self.answers.get(purpose)
+        return answer is not None and answer.allowed
+
+    def reaches(self, channel: str, topic: str = "all") -> bool:
+        """False only where the person refused this channel for this topic or for everything."""
+        topics = self.preferences.get(channel, {})
+        return topics.get("all", True) and topics.get(topic, True)
+
+
+class Visible(msgspec.Struct, frozen=True):
+    """What a reader may see for a set of purposes. Everything else is absent; `masked` names what was held back."""
+
+    profile_id: str
+    members: tuple[str, ...]
+    version: str
+    purposes: tuple[str, ...]
+    traits: dict[str, Trait]
+    signals: dict[str, Signal]
+    latest: dict[str, Trait]
+    issues: dict[str, Issue]
+    contacts: tuple[Contact, ...]
+    timeline: tuple[Moment, ...]
+    accounts: dict[str, dict[str, Trait]]
+    identifiers: dict[str, tuple[str, str]]
+    first: int
+    last: int
+    masked: tuple[str, ...]
+    declines: dict[str, int] = {}
+
+
+# Purpose of each family of signals and of the other parts of a profile. What is needed to serve a customer under the
+# contract is `service`; behaviour that is only watched to personalise is not.
+SIGNAL_PURPOSES: dict[str, str] = {
+    "events": "service",
+    "contacts": "service",
+    "complaints": "service",
+    "purchases": "service",
+    "revenue": "service",
+    "sessions": "analytics",
+    "page_views": "analytics",
+    "product_views": "personalization",
+    "responses": "personalization",
+}
+LATEST_PURPOSE = "personalization"
+PAIR_PURPOSE = "personalization"
+
+
+def signal_purpose(name: str) -> str:
+    if "@" in name:
+        return PAIR_PURPOSE
+    return SIGNAL_PURPOSES.get(name.partition(".")[0], PAIR_PURPOSE)
+
+
+def _counts(statement: Statement) -> bool:
+    return statement.status != NOT_ASKED and (statement.explicit or statement.status != GRANTED)
+
+
+def _standing(held: Mapping[str, Held], purpose: str) -> list[Statement]:
+    """The statements that no later explicit grant covering their identifier has replaced.
+
+    A yes that an ordinary event carried is none: an old cookie must not widen. "Not asked" says nothing either.
+    """
+    said = [(identity, s) for identity, h in held.items() for s in h.statements.get(purpose, ()) if _counts(s)]
+    grants = [s for _, s in said if s.explicit and s.status == GRANTED]
+    return [s for identity, s in said if not any(g is not s and identity in g.covers and g.at > s.at for g in grants)]
+
+
+def _default(purpose: Purpose, jurisdiction: str) -> bool:
+    return purpose.default.get(jurisdiction, purpose.default.get(jurisdiction.partition("-")[0], False))
+
+
+def _answer(purpose: Purpose, statements: list[Statement], jurisdiction: str) -> Answer:
+    said = max(statements, key=lambda s: (_STRICTNESS.get(s.status, _STRICTEST), s.at), default=None)
+    if purpose.basis == CONTRACT:
+        return Answer(GRANTED, purpose.basis, True, said.at if said else None, said.source if said else None)
+    if said is None:
+        return Answer(NOT_ASKED, purpose.basis, _default(purpose, jurisdiction))
+    return Answer(said.status, purpose.basis, said.status == GRANTED, said.at, said.source)
+
+
+def jurisdiction_of(held: Mapping[str, Held], country: str | None, policy: Purposes) -> str:
+    """A stated jurisdiction (the strictest spelling wins a tie: sorted), else the country trait's, else the default."""
+    stated = sorted({h.settings["jurisdiction"] for h in held.values() if h.settings.get("jurisdiction")})
+    if stated:
+        return stated[0] if len(stated) == 1 else STRICT
+    return policy.countries.get(country or "", policy.default_jurisdiction)
+
+
+def _refusing(held: Iterable[Held]) -> dict[str, dict[str, bool]]:
+    result: dict[str, dict[str, bool]] = {}
+    for one in held:
+        for channel, topics in one.preferences.items():
+            into = result.setdefault(channel, {})
+            for topic, answer in topics.items():
+                into[topic] = into.get(topic, True) and answer
+    return result
+
+
+def resolve(held: Mapping[str, Held], policy: Purposes, country: str | None = None) -> Consent:
+    """The person's consent: the strictest standing statement of all members; who never said anything does not count."""
+    jurisdiction = jurisdiction_of(held, country, policy)
+    answers = {name: _answer(purpose, _standing(held, name), jurisdiction) for name, purpose in policy.purposes.items()}
+    settings: dict[str, str] = {}
+    for identity in sorted(held):
+        settings = {**settings, **held[identity].settings}
+    version = sum(h.version for h in held.values())
+    return Consent(answers, _refusing(held.values()), settings, jurisdiction, version)
+
+
+def country_of(profile: Profile) -> str | None:
+    trait = profile.state.traits.get("country")
+    return trait.value if trait is not None and isinstance(trait.value, str) else None
+
+
+def trait_purpose(name: str, policy: Purposes) -> str:
+    return policy.traits.get(name, policy.other_traits)
+
+
+def reveal(profile: Profile, consent: Consent, purposes: Iterable[str], policy: Purposes) -> Visible:
+    """The profile as far as `purposes` reach and the person's consent allows each of them."""
+    asked = tuple(sorted(set(purposes)))
+    open_to = {purpose for purpose in asked if consent.allows(purpose)}
+    state = profile.state
+    named = {name: trait_purpose(name, policy) for name in state.traits}
+    signals = {name: signal_purpose(name) for name in state.signals}
+    seen_traits = {n: t for n, t in state.traits.items() if named[n] in open_to and t.value is not None}
+    watched, served = LATEST_PURPOSE in open_to, "service" in open_to
+    hidden = [f"trait:{n}" for n in state.traits if named[n] not in open_to]
+    hidden += [f"signal:{n}" for n in state.signals if signals[n] not in open_to]
+    return Visible(
+        profile_id=profile.profile_id,
+        members=profile.members,
+        version=profile.version,
+        purposes=tuple(sorted(open_to)),
+        traits=seen_traits,
+        signals={n: s for n, s in state.signals.items() if signals[n] in open_to},
+        latest=state.latest if watched else {},
+        issues=state.issues if served else {},
+        contacts=state.contacts,
+        timeline=_timeline(state.timeline, open_to),
+        accounts=state.accounts if served else {},
+        identifiers={i: (k.type, k.value) for i, k in state.identifiers.items()} if served else {},
+        first=state.first,
+        last=state.last,
+        masked=tuple(sorted(hidden)),
+        declines=state.declines,
+    )
+
+
+_MOMENT_PURPOSES: dict[str, str] = {"page": "analytics", "screen": "analytics"}
+_NAMED_MOMENTS: dict[str, str] = {"Product Viewed": "personalization", "Session Started": "analytics"}
+
+
+def _timeline(timeline: tuple[Moment, ...], open_to: set[str]) -> tuple[Moment, ...]:
+    return tuple(m for m in timeline if _NAMED_MOMENTS.get(m.name, _MOMENT_PURPOSES.get(m.kind, "service")) in open_to)
+
+
+def statements_of(answers: Mapping[str, bool], at: int, source: str, covers: tuple[str, ...]) -> dict[str, Statement]:
+    """Explicit statements from yes/no answers; a no is a withdrawal or a refusal alike."""
+    return {
+        purpose: Statement(GRANTED if yes else DENIED, at, source, True, covers if yes else ())
+        for purpose, yes in answers.items()
+    }
+
+
+def widens(consent: Consent, answers: Mapping[str, bool]) -> bool:
+    """Whether any answer would allow a purpose that is not allowed now."""
+    return any(yes and not consent.allows(purpose) for purpose, yes in answers.items())
+
+
+def as_dict(consent: Consent) -> dict[str, Any]:
+    """Stable plain form: what is hashed into a decision and what `GET …/consent` is built from."""
+    return {
+        "purposes": {
+            name: {"status": a.status, "basis": a.basis, "at": a.at, "source": a.source}
+            for name, a in sorted(consent.answers.items())
+        },
+        "preferences": {c: dict(sorted(t.items())) for c, t in sorted(consent.preferences.items())},
+        "jurisdiction": consent.jurisdiction,
+        "version": consent.version,
+    }

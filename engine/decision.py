@@ -1,0 +1,217 @@
+"""The decision: who is a candidate and why not, what a candidate scores, and which slate is drawn with what
+probability. Knows nothing of models (probabilities come in), of storage or of where an id comes from."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Facts, Placement
+from engine.consent import Consent, Visible
+from engine.profile import Contact
+from engine.signals import DAY
+
+WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
+
+
+class Blocked(msgspec.Struct, frozen=True):
+    """An action that was not a candidate, the rule that held it back and a sentence about it."""
+
+    action_id: str
+    rule: str
+    detail: str
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A candidate with everything arbitration multiplies. `probability` is that of a good outcome when shown."""
+
+    action_id: str
+    probability: float
+    value: float
+    weight: float = 1.0
+    lever: float = 1.0
+    explorable: bool = True
+    group: str = ""
+
+    @property
+    def score(self) -> float:
+        return self.probability * self.value * self.weight * self.lever
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How a slate is drawn: exploration, how many, and whether a group may appear twice."""
+
+    exploration: Exploration = Exploration()
+    limit: int = 1
+    unique_groups: bool = True
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """One position of the slate. `propensity` is the probability of this action here, given the earlier positions."""
+
+    candidate: int
+    rank: int
+    propensity: float
+    explored: bool
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A drawn slate; `propensity` is that of the whole slate, `explored` whether any position left the greedy path."""
+
+    slate: tuple[Ranked, ...]
+    propensity: float
+    explored: bool
+
+
+class Moments(msgspec.Struct, frozen=True):
+    """What the clock says to the policy: now in ms and the local hour of the person (0 to 23)."""
+
+    at: int
+    hour: int
+
+
+def local_hour(at: int, zone: str, fallback: str) -> int:
+    """The hour of day at `at` in the person's zone; an unknown zone is read as the fallback."""
+    for name in (zone, fallback):
+        try:
+            return datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(name)).hour
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            continue
+    return datetime.fromtimestamp(at / 1000, UTC).hour
+
+
+def is_quiet(hour: int, policy: ContactPolicy) -> bool:
+    start, end = policy.quiet_start, policy.quiet_end
+    return start <= hour < end if start <= end else hour >= start or hour < end
+
+
+def _running(action: Action, at: int) -> bool:
+    return _instant(action.start, 0) <= at < _instant(action.end, 1 << 62)
+
+
+def _instant(day: str | None, otherwise: int) -> int:
+    if day is None:
+        return otherwise
+    moment = datetime.fromisoformat(day)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def eligible(action: Action, catalogue: Catalogue, facts: Facts, at: int) -> Blocked | None:
+    """Whether the action is running and its rule holds for these facts."""
+    if not _running(action, at):
+        return Blocked(action.id, "validity", "the action is not running now")
+    if not catalogue.rules[action.id].holds(facts):
+        return Blocked(action.id, "eligibility", f"not eligible: {action.when}")
+    return None
+
+
+def permitted(action: Action, placement: Placement, consent: Consent) -> Blocked | None:
+    """Whether the person's consent allows the action's purpose and the placement's channel."""
+    if not consent.allows(action.purpose):
+        answer = consent.answers.get(action.purpose)
+        status = answer.status if answer else "not configured"
+        return Blocked(action.id, "consent", f"purpose {action.purpose} is {status}")
+    if placement.channel not in action.channels:
+        return Blocked(action.id, "channel", f"not offered on {placement.channel}")
+    if placement.contact and not consent.reaches(placement.channel, action.category):
+        return Blocked(action.id, "preference", f"no contact wanted by {placement.channel}")
+    return None
+
+
+def _count(contacts: Sequence[Contact], since: int, **wanted: str) -> int:
+    return sum(1 for c in contacts if c.at > since and all(getattr(c, k) == v for k, v in wanted.items()))
+
+
+def _capped(caps: Mapping[str, int], contacts: Sequence[Contact], at: int, **wanted: str) -> str | None:
+    for window, most in caps.items():
+        count = _count(contacts, at - WINDOWS[window], **wanted)
+        if count >= most:
+            return f"{count} of {most} approaches in {window} used"
+    return None
+
+
+def rested(
+    action: Action, placement: Placement, visible: Visible, policy: ContactPolicy, now: Moments
+) -> Blocked | None:
+    """Whether contact policy lets the action through: cool-down always, caps and quiet hours where it is a contact."""
+    declined = visible.declines.get(action.id)
+    if declined is not None and declined > now.at - policy.rest_after_decline_days * DAY:
+        return Blocked(action.id, "cool_down", "the customer declined it recently")
+    capped = _capped(action.cap, visible.contacts, now.at, action_id=action.id)
+    if capped:
+        return Blocked(action.id, "cap", capped)
+    if not placement.contact:
+        return None
+    channel = placement.channel
+    capped = _capped(policy.caps, visible.contacts, now.at) or _capped(
+        policy.channel_caps.get(channel, {}), visible.contacts, now.at, channel=channel
+    )
+    if capped:
+        return Blocked(action.id, "contact_cap", capped)
+    if channel in policy.quiet_channels and is_quiet(now.hour, policy):
+        return Blocked(
+            action.id, "quiet_hours", f"no {channel} between {policy.quiet_start}:00 and {policy.quiet_end}:00"
+        )
+    return None
+
+
+def uniform_draw(seed: int, position: int) -> float:
+    """A number in [0, 1) that depends on nothing but the seed and the position."""
+    digest = hashlib.blake2b(seed.to_bytes(16, "big") + position.to_bytes(2, "big"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+
+
+def seed_of(decision_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(decision_id.encode(), digest_size=8).digest(), "big")
+
+
+def propensities(scored: Sequence[Scored], remaining: Sequence[int], exploration: Exploration) -> list[float]:
+    """The probability of each remaining candidate at the next position; sums to 1.
+
+    The greedy choice is the highest score, a tie going to the earlier candidate. A share of 0 explores nobody.
+    """
+    best = max(remaining, key=lambda i: (scored[i].score, -i))
+    explorable = [i for i in remaining if scored[i].explorable]
+    if exploration.kind == "uniform":
+        pool = explorable or list(remaining)
+        return [1.0 / len(pool) if i in pool else 0.0 for i in remaining]
+    share = exploration.share if exploration.kind == "epsilon" and explorable else 0.0
+    each = share / len(explorable) if explorable else 0.0
+    return [(1.0 - share if i == best else 0.0) + (each if scored[i].explorable else 0.0) for i in remaining]
+
+
+def _pick(chances: Sequence[float], draw: float) -> int:
+    reached = 0.0
+    last = 0
+    for index, chance in enumerate(chances):
+        if chance > 0.0:
+            reached += chance
+            last = index
+            if draw < reached:
+                return index
+    return last
+
+
+def _positions(scored: Sequence[Scored], policy: Policy, seed: int) -> Iterator[Ranked]:
+    remaining = list(range(len(scored)))
+    for rank in range(1, policy.limit + 1):
+        if not remaining:
+            return
+        chances = propensities(scored, remaining, policy.exploration)
+        picked = _pick(chances, uniform_draw(seed, rank))
+        chosen = remaining[picked]
+        best = max(remaining, key=lambda i: (scored[i].score, -i))
+        yield Ranked(chosen, rank, chances[picked], chosen != best)
+        group = scored[chosen].group if policy.unique_groups else ""
+        remaining = [i for i in remaining if i != chosen and (not group or scored[i].group != group)]
+
+
+def decide(scored: Sequence[Scored], policy: Policy, seed: int) -> Decision:
+    """Draw a slate. The same candidates, policy and seed give the same slate, byte for byte (law 6)."""
+    slate = tuple(_positions(scored, policy, seed))
+    product = 1.0
+    for ranked in slate:
+        product *= ranked.propensity
+    return Decision(slate, product, any(ranked.explored for ranked in slate))

@@ -1,0 +1,63 @@
+"""The gateway's pure part: many raw items in, accepted events and rejections out, each item on its own. Knows nothing
+of HTTP, of topics or of what was agreed with the sender."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.errors import Rejected
+from engine.events import Arrival, Event, normalise
+from engine.identifiers import IdentityRules
+
+MAX_DEPTH = 16
+_INT64 = 1 << 63
+_SHOWN_ID = 256
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why one item of a batch was not accepted; `index` is its place in the batch."""
+
+    index: int
+    message_id: str
+    code: str
+    message: str
+
+
+def is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether every integer fits 64 bits and nothing is nested deeper than 16: what records can carry."""
+    if isinstance(value, dict):
+        return depth < MAX_DEPTH and all(is_plain(v, depth + 1) for v in value.values() if type(v) is not str)
+    if isinstance(value, list):
+        return depth < MAX_DEPTH and all(is_plain(v, depth + 1) for v in value if type(v) is not str)
+    return not isinstance(value, int) or -_INT64 <= value < _INT64
+
+
+def _checked(item: Any) -> dict[str, Any]:
+    if isinstance(item, Rejected):
+        raise item
+    if not isinstance(item, dict):
+        raise Rejected("not_an_object", "an event is a JSON object")
+    if not is_plain(item):
+        raise Rejected("not_plain", f"nested deeper than {MAX_DEPTH} levels, or an integer beyond 64 bits")
+    return item
+
+
+def message_id_of(item: Any) -> str:
+    """The item's own message id as far as it may be shown back to its sender."""
+    named = item.get("messageId") if isinstance(item, dict) else None
+    return named[:_SHOWN_ID] if isinstance(named, str) else ""
+
+
+def accept(
+    items: Sequence[Any], arrival: Arrival, rules: IdentityRules, ids: Sequence[str]
+) -> tuple[list[Event], list[Rejection]]:
+    """Normalise each item (plain JSON values, or the `Rejected` an earlier reader found). `ids[n]` stands in for a
+    missing messageId of item n. One bad item costs none of its neighbours."""
+    events, rejections = [], []
+    for index, item in enumerate(items):
+        try:
+            events.append(normalise(_checked(item), arrival, rules, ids[index]))
+        except Rejected as error:
+            rejections.append(Rejection(index, message_id_of(item), error.code, error.message))
+    return events, rejections

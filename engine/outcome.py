@@ -1,0 +1,78 @@
+"""Outcomes: what became of a decision, what an outcome is worth, and which outcomes were an approach to the customer.
+Knows nothing of how the decision was made."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from engine.events import Event
+
+KINDS = (
+    "presented",
+    "offered",
+    "accepted",
+    "declined",
+    "completed",
+    "clicked",
+    "complaint",
+    "csat",
+    "churned",
+    "skipped",
+)
+SHOWN = frozenset({"presented", "offered"})
+BY_CUSTOMER = frozenset(KINDS) - SHOWN - {"skipped"}
+DEFAULT_REWARDS: dict[str, float] = {"accepted": 1.0, "completed": 1.0, "clicked": 1.0}
+WINDOW = 7 * 86_400_000
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One thing that happened after a decision. `at` in ms; `value` is what the customer's act was worth, if known;
+    `by` says who saw it, `reason` why (for `skipped`)."""
+
+    decision_id: str
+    action_id: str
+    outcome: str
+    at: int
+    value: float | None = None
+    by: str = ""
+    reason: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a decision taught us: which action was presented and its reward in [0, 1]; None where nothing was shown."""
+
+    action_id: str | None
+    reward: float
+    skipped: bool
+
+
+def outcome_id(decision_id: str, action_id: str, outcome: str) -> str:
+    """The message id of an outcome: saying the same thing twice is saying it once."""
+    return f"{decision_id}:{action_id}:{outcome}"
+
+
+def contact_of(event: Event) -> tuple[str, str, str] | None:
+    """(channel, action id, group) when the event is an approach to the customer that contact policies count."""
+    if event.kind != "outcome" or event.name not in SHOWN:
+        return None
+    properties = event.properties
+    return str(properties.get("channel", "")), str(properties.get("action_id", "")), str(properties.get("group", ""))
+
+
+def judge(outcomes: Iterable[Outcome], rewards: Mapping[str, float] = DEFAULT_REWARDS) -> Verdict:
+    """The reward of a decision: the customer's best outcome on what was presented (an answer implies presentation).
+
+    The agent's `skipped` is counted apart; it is no refusal by the customer.
+    """
+    ordered = sorted(outcomes, key=lambda o: (o.at, o.action_id, o.outcome))
+    shown = [o for o in ordered if o.outcome in SHOWN] or [o for o in ordered if o.outcome in BY_CUSTOMER]
+    skipped = any(o.outcome == "skipped" for o in ordered)
+    if not shown:
+        return Verdict(None, 0.0, skipped)
+    action = shown[0].action_id
+    gains = (rewards.get(o.outcome, 0.0) for o in ordered if o.action_id == action)
+    return Verdict(action, min(max(gains, default=0.0), 1.0), skipped)
+
+
+def window_closed(decided_at: int, now: int, window: int = WINDOW) -> bool:
+    return now - decided_at >= window

@@ -1,0 +1,318 @@
+"""A fragment is the fold of the events of one home; a profile is the merge of a person's fragments. Knows nothing of
+who may see it, of storage or of links: which fragments belong together is told to it."""
+
+from bisect import bisect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.events import Event
+from engine.identifiers import RESERVED
+from engine.outcome import contact_of
+from engine.signals import DAY, Signal, categories_of, combine, observe, single
+
+TIMELINE_SIZE = 50
+V = TypeVar("V")
+SEEN_SIZE = 1000
+SEEN_AGE_S = 86_400
+CONTACT_AGE = 30 * DAY
+CONTACTS_SIZE = 500
+ISSUES_SIZE = 200
+IDENTIFIERS_SIZE = 1000
+LONGEST_NAME = 80
+_PLAIN = (str, int, float)
+_SEEN_ENTRY = 12
+_ISSUE_EVENTS = {"Issue Opened": True, "Ticket Created": True, "Issue Resolved": False, "Ticket Resolved": False}
+_DETAILS = ("channel", "topic", "category", "value", "total", "revenue", "currency", "action_id", "title", "issueId")
+
+
+class Known(msgspec.Struct, frozen=True, array_like=True):
+    """An identifier as it was first seen next to this home; `at` is that event's time."""
+
+    type: str
+    value: str
+    at: int
+
+
+class Trait(msgspec.Struct, frozen=True, array_like=True):
+    """A last-writer-wins value and the event it came from. A None value hides an earlier one."""
+
+    value: Any
+    at: int
+    message_id: str
+
+
+class Moment(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the timeline."""
+
+    at: int
+    message_id: str
+    kind: str
+    name: str
+    detail: dict[str, Any]
+
+
+class Contact(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """One time the company approached the person: what contact policies count."""
+
+    at: int
+    message_id: str
+    channel: str
+    action_id: str
+    group: str
+
+
+class Issue(msgspec.Struct, frozen=True, array_like=True):
+    """The latest word on one issue."""
+
+    at: int
+    message_id: str
+    open: bool
+    topic: str
+
+
+class State(msgspec.Struct, frozen=True, array_like=True):
+    """What a fragment and a profile have in common. Everything in it merges (law 4) in any order (law 3).
+
+    `declines` holds, per action id, when the customer last declined it: the timeline is too short to remember that.
+    """
+
+    count: int = 0
+    first: int = 0
+    last: int = 0
+    identifiers: dict[str, Known] = {}
+    traits: dict[str, Trait] = {}
+    accounts: dict[str, dict[str, Trait]] = {}
+    signals: dict[str, Signal] = {}
+    latest: dict[str, Trait] = {}
+    issues: dict[str, Issue] = {}
+    contacts: tuple[Contact, ...] = ()
+    timeline: tuple[Moment, ...] = ()
+    declines: dict[str, int] = {}
+
+
+class Fragment(msgspec.Struct, frozen=True, array_like=True):
+    """The fold of one home's events. `seen` holds the newest event keys: 4 bytes receipt (s) + 8 bytes hash each."""
+
+    id: str
+    state: State = State()
+    seen: bytes = b""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """A person as of now. `members` are the ids that belong to it, `profile_id` the id of the strongest."""
+
+    profile_id: str
+    members: tuple[str, ...]
+    link_version: int
+    state: State
+
+    @property
+    def version(self) -> str:
+        return f"{self.link_version}.{self.state.count}"
+
+
+def is_duplicate(seen: bytes, key: bytes) -> bool:
+    start = seen.find(key)
+    while start >= 0 and start % _SEEN_ENTRY != 4:
+        start = seen.find(key, start + 1)
+    return start >= 0
+
+
+def remember(seen: bytes, key: bytes, received: int) -> bytes:
+    """Add a key in receipt order and keep the newest 1,000 of the last 24 h by receipt."""
+    entry = (received // 1000).to_bytes(4, "big") + key
+    if not seen or seen[-_SEEN_ENTRY:] < entry:
+        grown = seen + entry
+    else:
+        entries = sorted([*(seen[i : i + _SEEN_ENTRY] for i in range(0, len(seen), _SEEN_ENTRY)), entry])
+        grown = b"".join(entries)
+    oldest = (int.from_bytes(grown[-_SEEN_ENTRY:][:4], "big") - SEEN_AGE_S) if len(grown) > _SEEN_ENTRY else 0
+    start = max(len(grown) - SEEN_SIZE * _SEEN_ENTRY, 0)
+    while int.from_bytes(grown[start : start + 4], "big") < oldest:
+        start += _SEEN_ENTRY
+    return grown[start:]
+
+
+def _wins(one: Trait, held: Trait) -> bool:
+    if (one.at, one.message_id) != (held.at, held.message_id):
+        return (one.at, one.message_id) > (held.at, held.message_id)
+    return msgspec.msgpack.encode(one.value) > msgspec.msgpack.encode(held.value)
+
+
+def newest(into: dict[str, Trait], more: Mapping[str, Trait]) -> dict[str, Trait]:
+    """Last writer wins by (event time, message id); equal pairs of other sources fall back to the encoded value."""
+    won = {name: trait for name, trait in more.items() if name not in into or _wins(trait, into[name])}
+    return {**into, **won} if won else into
+
+
+def _known_order(known: Known) -> tuple[bool, int, str, str]:
+    # a link may name an id without its value; whoever knows the value tells more
+    return known.type == RESERVED, known.at, known.type, known.value
+
+
+def _sooner(one: Known, held: Known) -> bool:
+    return one.at < held.at if one.type == held.type else _known_order(one) < _known_order(held)
+
+
+def _earliest(into: dict[str, Known], more: Mapping[str, Known]) -> dict[str, Known]:
+    """The earliest sighting of each identifier, of the 1,000 seen first."""
+    won = {i: known for i, known in more.items() if i not in into or _sooner(known, into[i])}
+    result = {**into, **won} if won else into
+    if len(result) <= IDENTIFIERS_SIZE:
+        return result
+    return dict(sorted(result.items(), key=lambda item: (*_known_order(item[1]), item[0]))[:IDENTIFIERS_SIZE])
+
+
+def _accounts(into: dict[str, dict[str, Trait]], more: Mapping[str, dict[str, Trait]]) -> dict[str, dict[str, Trait]]:
+    return {**into, **{name: newest(into.get(name, {}), traits) for name, traits in more.items()}}
+
+
+def _issue_order(issue: Issue) -> tuple[int, str, bool, str]:
+    return issue.at, issue.message_id, issue.open, issue.topic
+
+
+def _issues(into: dict[str, Issue], more: Mapping[str, Issue]) -> dict[str, Issue]:
+    won = {n: issue for n, issue in more.items() if n not in into or _issue_order(into[n]) < _issue_order(issue)}
+    result = {**into, **won}
+    if len(result) <= ISSUES_SIZE:
+        return result
+    return dict(sorted(result.items(), key=lambda item: (_issue_order(item[1]), item[0]))[-ISSUES_SIZE:])
+
+
+def _contacts(into: tuple[Contact, ...], more: tuple[Contact, ...]) -> tuple[Contact, ...]:
+    everything = sorted({*into, *more})
+    oldest = everything[-1].at - CONTACT_AGE
+    return tuple(c for c in everything[-CONTACTS_SIZE:] if c.at >= oldest)
+
+
+def _moment_order(moment: Moment) -> tuple[int, str, str, str, bytes]:
+    return moment.at, moment.message_id, moment.kind, moment.name, msgspec.msgpack.encode(moment.detail)
+
+
+def _timeline(into: tuple[Moment, ...], more: tuple[Moment, ...]) -> tuple[Moment, ...]:
+    """The newest 50 of both, in order; nearly always one moment comes to the end of many."""
+    if len(more) != 1:
+        return tuple(sorted((*into, *more), key=_moment_order)[-TIMELINE_SIZE:])
+    if not into or into[-1].at < more[0].at:
+        return (*into[1 - TIMELINE_SIZE :], *more)
+    place = bisect(into, _moment_order(more[0]), key=_moment_order)
+    return (*into[:place], *more, *into[place:])[-TIMELINE_SIZE:]
+
+
+def _last_times(into: dict[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {**into, **{name: max(at, into.get(name, at)) for name, at in more.items()}}
+
+
+def join(left: State, right: State) -> State:
+    """The one operation everything rests on: commutative, associative, with the empty `State` as its zero."""
+    if not left.count:
+        return right
+    if not right.count:
+        return left
+    return State(
+        count=left.count + right.count,
+        first=min(left.first, right.first),
+        last=max(left.last, right.last),
+        identifiers=_joined(left.identifiers, right.identifiers, _earliest),
+        traits=_joined(left.traits, right.traits, newest),
+        accounts=_joined(left.accounts, right.accounts, _accounts),
+        signals=_joined(left.signals, right.signals, combine),
+        latest=_joined(left.latest, right.latest, newest),
+        issues=_joined(left.issues, right.issues, _issues),
+        contacts=_contacts(left.contacts, right.contacts) if left.contacts or right.contacts else (),
+        timeline=_timeline(left.timeline, right.timeline),
+        declines=_joined(left.declines, right.declines, _last_times),
+    )
+
+
+def _joined(
+    left: dict[str, V], right: dict[str, V], how: Callable[[dict[str, V], dict[str, V]], dict[str, V]]
+) -> dict[str, V]:
+    return left if not right else right if not left else how(left, right)
+
+
+def _traits(values: Mapping[str, Any], event: Event) -> dict[str, Trait]:
+    return {name: Trait(value, event.at, event.message_id) for name, value in values.items()}
+
+
+def _group(event: Event) -> dict[str, dict[str, Trait]]:
+    if event.kind == "group":
+        return {event.name: _traits(event.traits, event)}
+    named = event.context.get("groupId")
+    return {named: {}} if isinstance(named, str) and named else {}
+
+
+def _issue(event: Event) -> dict[str, Issue]:
+    if event.kind != "track" or event.name not in _ISSUE_EVENTS:
+        return {}
+    named, topic = event.properties.get("issueId"), event.properties.get("topic")
+    if isinstance(named, bool) or not isinstance(named, str | int) or named == "":
+        return {}
+    about = topic[:LONGEST_NAME] if isinstance(topic, str) else ""
+    return {str(named)[:LONGEST_NAME]: Issue(event.at, event.message_id, _ISSUE_EVENTS[event.name], about)}
+
+
+def _latest(event: Event) -> dict[str, Trait]:
+    marks: dict[str, Any] = {}
+    if event.kind == "outcome" and event.name == "accepted":
+        marks = {"action": event.properties.get("action_id"), "category": event.properties.get("category")}
+    elif event.name == "Order Completed" and event.kind == "track":
+        categories = categories_of(event.properties)
+        marks = {"category": categories[-1] if categories else None, "purchase": event.at}
+    return {name: Trait(value, event.at, event.message_id) for name, value in marks.items() if value is not None}
+
+
+def _declined(event: Event) -> dict[str, int]:
+    action = event.properties.get("action_id")
+    if event.kind != "outcome" or event.name != "declined" or not isinstance(action, str):
+        return {}
+    return {action: event.at}
+
+
+def _detail(properties: Mapping[str, Any]) -> dict[str, Any]:
+    kept = [(name, properties[name]) for name in _DETAILS if name in properties]
+    return {n: v[:LONGEST_NAME] if isinstance(v, str) else v for n, v in kept if isinstance(v, _PLAIN)}
+
+
+def unit(event: Event) -> State:
+    """The state of one event alone; folding is joining with it."""
+    contact = contact_of(event)
+    shown = (event.name or event.kind)[:LONGEST_NAME]
+    return State(
+        count=1,
+        first=event.at,
+        last=event.at,
+        identifiers={i.id: Known(i.type, i.value, event.at) for i in event.identifiers},
+        traits=_traits(event.traits, event) if event.kind == "identify" else {},
+        accounts=_group(event),
+        signals={name: single(amount, event.at) for name, amount in observe(event)},
+        latest=_latest(event),
+        issues=_issue(event),
+        contacts=() if contact is None else (Contact(event.at, event.message_id, *contact),),
+        timeline=(Moment(event.at, event.message_id, event.kind, shown, _detail(event.properties)),),
+        declines=_declined(event),
+    )
+
+
+def fold(fragment: Fragment, event: Event) -> Fragment:
+    """The fragment with one more event. A key already seen leaves it as it is (law 1)."""
+    key = event.key
+    if is_duplicate(fragment.seen, key):
+        return fragment
+    return Fragment(fragment.id, join(fragment.state, unit(event)), remember(fragment.seen, key, event.received))
+
+
+def merge(fragments: Sequence[Fragment], members: Sequence[str] = (), link_version: int = 0) -> Profile:
+    """One person out of its fragments. `members` lists the person's ids, strongest first (default: the fragments' own).
+
+    Identifiers that were only seen next to a member, but do not belong to the person, are left out.
+    """
+    ids = tuple(members) or tuple(fragment.id for fragment in fragments)
+    own = frozenset(ids)
+    state = State()
+    for fragment in sorted(fragments, key=lambda f: f.id):
+        seen = {identity: known for identity, known in fragment.state.identifiers.items() if identity in own}
+        state = join(state, msgspec.structs.replace(fragment.state, identifiers=seen))
+    return Profile(ids[0], ids, link_version, state)

@@ -1,0 +1,152 @@
+"""What travels and is kept: micro-batch records of the log and the record of a decision, with their byte form.
+Knows nothing of brokers or stores."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from engine.errors import EngineError
+from engine.events import Event
+
+RECORD_TYPE = "dev.rapport.events.v1"
+MAX_EVENTS = 200
+MAX_BYTES = 512 * 1024
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """A micro-batch of one partition: at most 200 events and 512 KB. `rules` is the version of the fold's rules."""
+
+    rules: str
+    produced: int
+    events: tuple[Event, ...]
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """Where in which log: `incarnation` counts the logs this installation has had."""
+
+    incarnation: int
+    partition: int
+    offset: int
+
+
+class Candidate(msgspec.Struct, frozen=True, array_like=True):
+    """One scored candidate as it entered arbitration."""
+
+    action_id: str
+    probability: float
+    value: float
+    weight: float
+    lever: float
+    explorable: bool
+    group: str
+
+
+class DecisionRecord(msgspec.Struct, frozen=True):
+    """Every input of a decision and its answer.
+
+    `vectors` is float32 little-endian of shape (candidates, columns) under `spec_hash`; `visible` maps a purpose to the
+    encoded `Visible`; `slate` lists (candidate index, propensity, explored); `answer` is what the caller got.
+    """
+
+    decision_id: str
+    at: int
+    profile_id: str
+    profile_version: str
+    placement: str
+    context: dict[str, Any]
+    segment: str
+    limit: int
+    visible: dict[str, bytes]
+    candidates: tuple[Candidate, ...]
+    vectors: bytes
+    spec_hash: str
+    cross: tuple[tuple[float, float], ...]
+    slate: tuple[tuple[int, float, bool], ...]
+    blocked: tuple[tuple[str, str, str], ...]
+    consent: dict[str, Any]
+    consent_hash: str
+    seed: int
+    model: str
+    catalogue: str
+    policy: dict[str, Any]
+    positions: tuple[Position, ...]
+    versions: dict[str, str]
+    answer: dict[str, Any]
+
+
+_RECORD = msgspec.msgpack.Decoder(Record)
+_DECISION = msgspec.msgpack.Decoder(DecisionRecord)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Unreadable(EngineError):
+    """Bytes that are no record of ours."""
+
+
+def encode(value: Record | DecisionRecord | Any) -> bytes:
+    return _ENCODER.encode(value)
+
+
+def decode_record(data: bytes) -> Record:
+    try:
+        return _RECORD.decode(data)
+    except msgspec.MsgspecError as error:
+        raise Unreadable("the bytes are not a record of this version") from error
+
+
+def decode_decision(data: bytes) -> DecisionRecord:
+    try:
+        return _DECISION.decode(data)
+    except msgspec.MsgspecError as error:
+        raise Unreadable("the bytes are not a decision record of this version") from error
+
+
+def decision_event(record: DecisionRecord) -> Event:
+    """The decision as an event of the profile it was made for."""
+    return Event(
+        message_id=record.decision_id,
+        source="rapport",
+        kind="decision",
+        name=record.placement,
+        at=record.at,
+        received=record.at,
+        home=record.profile_id,
+        identifiers=(),
+        properties={"record": encode(record)},
+    )
+
+
+_MASK = 0xFFFFFFFF
+_M = 0x5BD1E995
+
+
+@lru_cache(maxsize=262_144)
+def partition_of(home: str, partitions: int) -> int:
+    """Kafka's default partitioner: murmur2 of the key, sign cleared, modulo the number of partitions."""
+    data = home.encode()
+    length = len(data)
+    h = 0x9747B28C ^ length
+    for start in range(0, length - length % 4, 4):
+        k = int.from_bytes(data[start : start + 4], "little") * _M & _MASK
+        k = (k ^ (k >> 24)) * _M & _MASK
+        h = (h * _M & _MASK) ^ k
+    tail = data[length - length % 4 :]
+    if tail:
+        h = (h ^ int.from_bytes(tail, "little")) * _M & _MASK
+    h = (h ^ (h >> 13)) * _M & _MASK
+    return ((h ^ (h >> 15)) & 0x7FFFFFFF) % partitions
+
+
+def split(events: Sequence[Event], sizes: Sequence[int]) -> list[tuple[Event, ...]]:
+    """Cut one partition's events into records within the limits; `sizes` are their encoded sizes in bytes."""
+    batches: list[list[Event]] = [[]]
+    weight = 0
+    for event, size in zip(events, sizes, strict=True):
+        if batches[-1] and (len(batches[-1]) >= MAX_EVENTS or weight + size > MAX_BYTES):
+            batches.append([])
+            weight = 0
+        batches[-1].append(event)
+        weight += size
+    return [tuple(batch) for batch in batches if batch]

@@ -1,0 +1,139 @@
+"""What a person's new answers write, and under which identifier: a no under every member, a yes under the profile id
+with the members it covers. Knows nothing of HTTP, of storage or of who asked."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from engine.consent import CONTRACT, DENIED, GRANTED, REFUSALS, Consent, Held, Purposes, Statement, resolve
+from engine.ports import ConsentChange
+
+WITHDRAWN, OBJECTED = "withdrawn", "objected"
+_NO_BY_BASIS = {"legitimate_interests": OBJECTED}
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What somebody asks to change. `source` says who, `text_version` what they had read; `at` in ms."""
+
+    source: str
+    at: int
+    purposes: dict[str, bool] = {}
+    preferences: dict[str, dict[str, bool]] = {}
+    settings: dict[str, str] = {}
+    text_version: str = ""
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Whose answers change: member ids (strongest first), what each holds, the consent that follows from it."""
+
+    members: tuple[str, ...]
+    held: dict[str, Held]
+    consent: Consent
+
+
+def later(held: Mapping[str, Held], purpose: str, at: int) -> int:
+    """A time for a new statement that lies after every earlier one, also where another machine's clock was ahead."""
+    said = [s.at for h in held.values() for s in h.statements.get(purpose, ())]
+    return max([at, *(moment + 1 for moment in said)])
+
+
+def _is_settled(subject: Subject, purpose: str) -> bool:
+    """Whether a standing explicit grant already covers everybody: saying yes again would be no statement."""
+    said = [s for h in subject.held.values() for s in h.statements.get(purpose, ())]
+    covering = any(s.status == GRANTED and s.explicit and set(subject.members) <= set(s.covers) for s in said)
+    return covering and subject.consent.answers[purpose].status == GRANTED
+
+
+def _yes(subject: Subject, purpose: str, wish: Wish) -> dict[str, Statement]:
+    if _is_settled(subject, purpose):
+        return {}
+    at = later(subject.held, purpose, wish.at)
+    return {subject.members[0]: Statement(GRANTED, at, wish.source, True, subject.members, wish.text_version)}
+
+
+def _refuses(held: Held | None, purpose: str) -> bool:
+    said = held.statements.get(purpose, ()) if held else ()
+    return bool(said) and max(said, key=lambda s: s.at).status in REFUSALS
+
+
+def _no(subject: Subject, purpose: str, wish: Wish) -> dict[str, Statement]:
+    answer = subject.consent.answers[purpose]
+    status = WITHDRAWN if answer.status == GRANTED else _NO_BY_BASIS.get(answer.basis, DENIED)
+    unchanged = answer.status in REFUSALS
+    at = later(subject.held, purpose, wish.at)
+    statement = Statement(status, at, wish.source, True, (), wish.text_version)
+    missing = [m for m in subject.members if not (unchanged and _refuses(subject.held.get(m), purpose))]
+    return dict.fromkeys(missing, statement)
+
+
+def _statements(subject: Subject, wish: Wish) -> dict[str, dict[str, Statement]]:
+    written: dict[str, dict[str, Statement]] = {}
+    for purpose, yes in wish.purposes.items():
+        if subject.consent.answers[purpose].basis == CONTRACT:
+            continue
+        for member, statement in (_yes if yes else _no)(subject, purpose, wish).items():
+            written.setdefault(member, {})[purpose] = statement
+    return written
+
+
+def changes(subject: Subject, wish: Wish) -> dict[str, ConsentChange]:
+    """What to write under each member; empty where everything was answered so before.
+
+    Every purpose must be configured, and none that rests on a contract may be refused: the caller has checked.
+    """
+    statements = _statements(subject, wish)
+    settings = {k: v for k, v in wish.settings.items() if subject.consent.settings.get(k) != v}
+    wanted = {
+        channel: {t: yes for t, yes in topics.items() if subject.consent.preferences.get(channel, {}).get(t) != yes}
+        for channel, topics in wish.preferences.items()
+    }
+    preferences = {channel: topics for channel, topics in wanted.items() if topics}
+    found = {m: ConsentChange(statements.get(m, {}), preferences, settings) for m in subject.members}
+    return {m: c for m, c in found.items() if c.statements or c.preferences or c.settings}
+
+
+def applied(held: Held, change: ConsentChange) -> Held:
+    """What an identifier holds after a change: an explicit statement replaces the explicit one before it."""
+    statements = dict(held.statements)
+    for purpose, new in change.statements.items():
+        statements[purpose] = (new, *(s for s in statements.get(purpose, ()) if s.explicit != new.explicit))
+    preferences = {**held.preferences}
+    for channel, topics in change.preferences.items():
+        preferences[channel] = {**preferences.get(channel, {}), **topics}
+    return Held(statements, preferences, {**held.settings, **change.settings}, held.version + 1)
+
+
+def outlook(
+    subject: Subject, written: Mapping[str, ConsentChange], policy: Purposes, country: str | None = None
+) -> Consent:
+    """The consent that would follow from a change."""
+    after = {m: applied(subject.held.get(m, Held()), c) for m, c in written.items()}
+    return resolve({**subject.held, **after}, policy, country)
+
+
+def widened(before: Consent, after: Consent) -> bool:
+    """Whether anything is allowed after that was not allowed before: a purpose, or a channel for a topic."""
+    if any(after.allows(purpose) and not before.allows(purpose) for purpose in after.answers):
+        return True
+    return any(
+        after.reaches(channel, topic) and not before.reaches(channel, topic)
+        for channel, topics in before.preferences.items()
+        for topic in topics
+    )
+
+
+def replacing(consent: Consent, named: Mapping[str, bool | None]) -> dict[str, bool]:
+    """The answers of a whole document: what was agreed and is not named any more is withdrawn; a refusal stays until
+    it is answered with yes, so silence never widens. None stands for "as it is"."""
+    said = {purpose: answer for purpose, answer in named.items() if answer is not None}
+    open_ = {p for p, a in consent.answers.items() if a.status == GRANTED and a.basis != CONTRACT}
+    return {**dict.fromkeys(sorted(open_ - set(named)), False), **said}
+
+
+def answer_of(status: str) -> bool | None:
+    """The yes, no or neither (not asked, expired, pending) that a status stands for."""
+    return True if status == GRANTED else False if status in REFUSALS else None
+
+
+def unknown_purposes(names: Sequence[str], policy: Purposes) -> list[str]:
+    return [name for name in names if name not in policy.purposes]

@@ -1,0 +1,68 @@
+"""One step of the stream as a pure function: a fragment and an event in, the new fragment and its effects as values
+out. `replay` and the stream worker call this and nothing else. Knows nothing of how effects are carried out."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from engine.events import Event
+from engine.identifiers import IdentityRules
+from engine.identity import NEGATIVE, OBSERVED, POSITIVE, Claim
+from engine.outcome import BY_CUSTOMER, SHOWN
+from engine.profile import Fragment, fold
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """Everything that touches the fold; its version travels in each record, changing it is a rebuild."""
+
+    identity: IdentityRules = IdentityRules()
+    version: str = "1"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What an event did. `counts` are increments of cross-profile counters keyed `action|segment|outcome`."""
+
+    fragment: Fragment
+    changed: bool
+    claims: tuple[Claim, ...] = ()
+    counts: tuple[tuple[str, int], ...] = ()
+
+
+LONGEST_REASON = 200
+_EXPLICIT = {"link": POSITIVE, "unlink": NEGATIVE}
+
+
+def _claims(fragment: Fragment, event: Event, rules: Rules) -> Iterator[Claim]:
+    if len(event.identifiers) < 2:
+        return
+    home = event.identifiers[0]
+    verdict = _EXPLICIT.get(event.kind)
+    for other in event.identifiers[1:]:
+        if verdict is not None:
+            # the sentence must not pass for what only events say
+            said = str(event.properties.get("reason") or event.kind)[:LONGEST_REASON]
+            reason = event.kind if said == OBSERVED else said
+            yield Claim(home.id, home.type, other.id, other.type, verdict, event.at, event.source, reason)
+            continue
+        if rules.identity.type_of(other.type).shared or rules.identity.type_of(home.type).shared:
+            continue
+        known = fragment.state.identifiers.get(other.id)
+        if known is None or event.at < known.at or known.at == 0:
+            yield Claim(home.id, home.type, other.id, other.type, POSITIVE, event.at, event.source, OBSERVED)
+
+
+def _counts(event: Event) -> Iterator[tuple[str, int]]:
+    if event.kind != "outcome":
+        return
+    counted = "presented" if event.name in SHOWN else event.name if event.name in BY_CUSTOMER else None
+    if counted is not None:
+        properties = event.properties
+        yield f"{properties.get('action_id', '')}|{properties.get('segment', '')}|{counted}", 1
+
+
+def advance(fragment: Fragment, event: Event, rules: Rules) -> Step:
+    """Fold one event. A duplicate leaves the fragment as it is and has no effects."""
+    after = fold(fragment, event)
+    if after is fragment:
+        return Step(fragment, False)
+    return Step(after, True, tuple(_claims(fragment, event, rules)), tuple(_counts(event)))

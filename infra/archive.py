@@ -1,0 +1,205 @@
+"""The archive: every applied record once, in applied order, as rows of a Delta table by day. Reads and writes the
+table; knows nothing of what the events mean."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+from engine.decision_id import decided_at, is_decision_id
+from engine.events import Event
+from engine.identity import Claim
+from engine.records import DecisionRecord, Position, Record, Unreadable, decode_decision, decode_record
+from engine.signals import DAY
+from infra.redis_store_stream import TailEntry
+
+EVENT_SCHEMA = pa.schema(
+    [
+        ("incarnation", pa.int32()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("index", pa.int32()),
+        ("applied", pa.int64()),
+        ("day", pa.string()),
+        ("home", pa.string()),
+        ("source", pa.string()),
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("message_id", pa.string()),
+        ("at", pa.int64()),
+        ("received", pa.int64()),
+        ("event", pa.binary()),
+    ]
+)
+LINK_SCHEMA = pa.schema(
+    [
+        ("incarnation", pa.int32()),
+        ("offset", pa.int64()),
+        ("index", pa.int32()),
+        ("applied", pa.int64()),
+        ("claim", pa.binary()),
+    ]
+)
+ORDER = ("incarnation", "partition", "offset", "index")
+_EVENT = msgspec.msgpack.Decoder(Event)
+_CLAIM = msgspec.msgpack.Decoder(Claim)
+_CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def events_url(archive: str) -> str:
+    return f"{archive.rstrip('/')}/events"
+
+
+def links_url(archive: str) -> str:
+    return f"{archive.rstrip('/')}/links"
+
+
+def day_of(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def open_table(url: str) -> DeltaTable | None:
+    """The table, or None where nothing was ever archived."""
+    try:
+        return DeltaTable(url)
+    except TableNotFoundError:
+        return None
+
+
+class Archive:
+    """The writer. Delta's application transactions make an append idempotent: (log/partition, last offset)."""
+
+    def __init__(self, archive: str) -> None:
+        if "://" not in archive:
+            Path(archive).mkdir(parents=True, exist_ok=True)
+        self._events = events_url(archive)
+        self._links = links_url(archive)
+        self._done: dict[str, int] = {}
+
+    def archived(self, url: str, app: str) -> int:
+        """The last offset of this log's partition that the table holds; -1 if none."""
+        if app not in self._done:
+            table = open_table(url)
+            version = table.transaction_version(app) if table is not None else None
+            self._done[app] = -1 if version is None else int(version)
+        return self._done[app]
+
+    def append(self, entries: Sequence[TailEntry]) -> int:
+        """Write applied records, leaving out what the table already holds. Returns the number of rows written."""
+        fresh = [e for e in entries if e.position.offset > self.archived(self._events, _app(e.position))]
+        columns: dict[str, list[Any]] = {name: [] for name in EVENT_SCHEMA.names}
+        for entry in fresh:
+            _add_rows(columns, entry)
+        return self._commit(
+            self._events, pa.table(columns, EVENT_SCHEMA), [(e.position, _app(e.position)) for e in fresh]
+        )
+
+    def append_links(self, records: Sequence[tuple[Position, bytes]], applied: int) -> int:
+        """Write recorded link claims, leaving out what the table already holds."""
+        fresh = [(p, raw) for p, raw in records if p.offset > self.archived(self._links, f"links/{p.incarnation}")]
+        columns: dict[str, list[Any]] = {name: [] for name in LINK_SCHEMA.names}
+        for position, raw in fresh:
+            for index, claim in enumerate(_CLAIMS.decode(raw)):
+                values = (position.incarnation, position.offset, index, applied, _ENCODER.encode(claim))
+                for name, value in zip(LINK_SCHEMA.names, values, strict=True):
+                    columns[name].append(value)
+        marks = [(position, f"links/{position.incarnation}") for position, _ in fresh]
+        return self._commit(self._links, pa.table(columns, LINK_SCHEMA), marks)
+
+    def _commit(self, url: str, table: pa.Table, marks: Sequence[tuple[Position, str]]) -> int:
+        if not marks:
+            return 0
+        last = {app: position.offset for position, app in marks}
+        transactions = [Transaction(app, offset) for app, offset in last.items()]
+        by_day = ["day"] if "day" in table.column_names else None
+        properties = CommitProperties(app_transactions=transactions)
+        write_deltalake(url, table, mode="append", partition_by=by_day, commit_properties=properties)
+        self._done |= last
+        return int(table.num_rows)
+
+
+def _app(position: Position) -> str:
+    return f"{position.incarnation}/{position.partition}"
+
+
+def _add_rows(columns: dict[str, list[Any]], entry: TailEntry) -> None:
+    try:
+        record: Record = decode_record(entry.raw)
+    except Unreadable:
+        return
+    position, day = entry.position, day_of(entry.applied)
+    for index, event in enumerate(record.events):
+        columns["incarnation"].append(position.incarnation)
+        columns["partition"].append(position.partition)
+        columns["offset"].append(position.offset)
+        columns["index"].append(index)
+        columns["applied"].append(entry.applied)
+        columns["day"].append(day)
+        columns["home"].append(event.home)
+        columns["source"].append(event.source)
+        columns["kind"].append(event.kind)
+        columns["name"].append(event.name)
+        columns["message_id"].append(event.message_id)
+        columns["at"].append(event.at)
+        columns["received"].append(event.received)
+        columns["event"].append(_ENCODER.encode(event))
+
+
+def read_events(archive: str, kinds: Sequence[str] | None = None, since_day: str | None = None) -> pa.Table:
+    """Archived rows in applied order (per partition), optionally only some kinds and days from `since_day`."""
+    table = open_table(events_url(archive))
+    if table is None:
+        return EVENT_SCHEMA.empty_table()
+    wanted: Any = None
+    if kinds is not None:
+        wanted = pc.field("kind").isin(list(kinds))
+    if since_day is not None:
+        recent = pc.field("day") >= since_day
+        wanted = recent if wanted is None else wanted & recent
+    rows = table.to_pyarrow_dataset().to_table(columns=EVENT_SCHEMA.names, filter=wanted)
+    return rows.cast(EVENT_SCHEMA).sort_by([(name, "ascending") for name in ORDER])
+
+
+def decode_event(raw: bytes) -> Event:
+    return _EVENT.decode(raw)
+
+
+def iterate(archive: str) -> Iterator[tuple[Position, int, int, Event]]:
+    """Every archived event as (position, index, applied ms, event), in applied order."""
+    rows = read_events(archive)
+    for batch in rows.to_batches(max_chunksize=10_000):
+        values = batch.to_pydict()
+        for n in range(batch.num_rows):
+            position = Position(values["incarnation"][n], values["partition"][n], values["offset"][n])
+            yield position, values["index"][n], values["applied"][n], _EVENT.decode(values["event"][n])
+
+
+def iterate_links(archive: str) -> Iterator[tuple[int, Claim]]:
+    """Every recorded claim as (applied ms, claim), in the order it was recorded."""
+    table = open_table(links_url(archive))
+    if table is None:
+        return
+    rows = table.to_pyarrow_dataset().to_table()
+    for row in rows.sort_by([(n, "ascending") for n in ("incarnation", "offset", "index")]).to_pylist():
+        yield row["applied"], _CLAIM.decode(row["claim"])
+
+
+def find_decision(archive: str, decision_id: str) -> DecisionRecord | None:
+    """One decision by id, pruned to the days around its making; None where there is none (yet)."""
+    table = open_table(events_url(archive))
+    if table is None or not is_decision_id(decision_id):
+        return None
+    made = decided_at(decision_id)
+    days = sorted({day_of(made - DAY), day_of(made), day_of(made + DAY)})
+    wanted = pc.field("day").isin(days) & (pc.field("kind") == "decision") & (pc.field("message_id") == decision_id)
+    rows = table.to_pyarrow_dataset().to_table(columns=["event"], filter=wanted)
+    if not rows.num_rows:
+        return None
+    return decode_decision(decode_event(rows["event"][0].as_py()).properties["record"])

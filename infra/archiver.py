@@ -1,0 +1,84 @@
+"""The archiver process: drains every partition's tail into the archive, then trims it. What it trims is archived, what
+is not archived is in the tail; knows nothing else."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+
+from infra.archive import Archive
+from infra.redis_store import FAILURES, connect
+from infra.redis_store_links import LinkStore
+from infra.redis_store_stream import PartitionStore, TailEntry
+from infra.settings import Settings
+
+log = logging.getLogger("rapport.archiver")
+RECORDS_PER_ROUND = 400
+PAUSE_SECONDS = 0.5
+
+
+class Archiver:
+    """One process drains all partitions; a second one would only find its rows already there."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
+        redis = connect(settings.redis_url)
+        self._partitions = settings.partitions
+        self._store = PartitionStore(redis)
+        self._links = LinkStore(redis, settings.partitions)
+        self._archive = Archive(settings.archive)
+        self._clock = clock
+
+    async def round(self) -> int:
+        """Archive what waits, oldest first; returns the number of records moved."""
+        entries: list[TailEntry] = []
+        for partition in range(self._partitions):
+            entries += await self._store.tail(partition, RECORDS_PER_ROUND)
+        if entries:
+            await asyncio.to_thread(self._archive.append, entries)
+            last = {entry.position.partition: entry.position for entry in entries}
+            for position in last.values():
+                await self._store.trim_tail(position)
+        return len(entries) + await self._round_links()
+
+    async def _round_links(self) -> int:
+        records = await self._links.tail(RECORDS_PER_ROUND)
+        if records:
+            await asyncio.to_thread(self._archive.append_links, records, self._clock())
+            await self._links.trim_tail(records[-1][0])
+        return len(records)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until asked to stop, then once more until nothing waits."""
+        while not stop.is_set():
+            moved = await self._careful()
+            if moved < RECORDS_PER_ROUND:
+                try:
+                    await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
+                except TimeoutError:
+                    continue
+        while await self._careful():
+            pass
+
+    async def _careful(self) -> int:
+        try:
+            return await self.round()
+        except FAILURES as error:
+            log.warning("waiting for a server: %s", type(error).__name__)
+            return 0
+
+
+def run_archiver(settings: Settings, clock: Callable[[], int]) -> None:
+    """The process: drains until SIGTERM or SIGINT, then empties the tails and ends."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        await Archiver(settings, clock).run(stop)
+
+    asyncio.run(main())
+
+
+if __name__ == "__main__":
+    run_archiver(Settings(), lambda: time.time_ns() // 1_000_000)

@@ -1,0 +1,126 @@
+"""The simulator's truth: how likely a simulated customer says yes to each action, from what the system can observe.
+Invented figures; knows nothing of how people or contacts are drawn, of models or of HTTP."""
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+REASONS = ("billing", "payment", "cancel", "technical", "complaint", "change_plan", "moving", "question")
+TOPICS = ("internet", "mobile", "tv")
+SEGMENTS = ("digital", "family", "senior", "business")
+PLANS = ("basic", "plus", "premium")
+DEVICES = ("android", "ios", "other")
+INTERESTS = ("tv", "mobile", "smart_home", "protection")
+
+FLOOR = -3.0
+FITS = 3.8
+JITTER = 0.25
+INTERESTED, UNINTERESTED, OWNS = 1.3, -1.5, -1.5
+OPEN_ISSUE_SALES, OPEN_ISSUE_CARE = -2.0, 1.0
+COOL_MOOD_SALES = -0.8
+HIGH_BILL = 60.0
+
+# Which reasons for a contact an action answers, and how well: a share of FITS, added to the floor as log-odds.
+BY_REASON: dict[str, dict[str, float]] = {
+    "self_service_guide": {"technical": 0.9, "question": 0.5},
+    "call_back": {"complaint": 0.7, "payment": 0.7},
+    "outage_info": {"technical": 0.7},
+    "e_bill": {"billing": 0.9, "payment": 0.3},
+    "apology_credit": {"complaint": 1.0, "cancel": 0.4},
+    "technician_visit": {"technical": 0.8},
+    "payment_plan": {"payment": 1.0, "billing": 0.3},
+    "fraud_check": {"billing": 0.9},
+    "plan_rightsize": {"billing": 0.8, "cancel": 0.7},
+    "moving_service": {"moving": 1.0},
+    "retention_offer": {"cancel": 1.0},
+    "loyalty_gift": {"question": 0.7},
+    "welcome_tour": {"question": 0.9},
+    "plan_upgrade": {"change_plan": 1.0},
+    "contract_renewal": {"change_plan": 0.9, "moving": 0.3},
+    "cross_sell_tv": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
+    "cross_sell_mobile": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
+    "cross_sell_smart_home": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
+    "cross_sell_protection": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
+    "survey": {"question": 0.4},
+}
+# To whom an action speaks; the same reason asks for another action in another segment.
+BY_SEGMENT: dict[str, dict[str, float]] = {
+    "self_service_guide": {"digital": 1.0, "family": -1.5, "senior": -2.0, "business": -1.5},
+    "call_back": {"digital": -1.5, "family": -1.0, "business": 1.5},
+    "e_bill": {"digital": 1.2, "family": -1.5, "senior": -2.0, "business": -1.0},
+    "apology_credit": {"business": -1.0},
+    "technician_visit": {"digital": -1.5, "senior": 0.5},
+    "payment_plan": {"business": -2.0},
+    "fraud_check": {"business": 1.2, "digital": -1.5, "family": -1.5, "senior": -1.0},
+    "plan_rightsize": {"family": 0.7, "senior": 1.0, "digital": -0.5, "business": -1.5},
+    "retention_offer": {"senior": -1.5, "digital": 0.5},
+    "loyalty_gift": {"business": -0.5},
+    "plan_upgrade": {"digital": 0.6, "family": 0.6, "senior": -2.0, "business": -2.0},
+    "contract_renewal": {"senior": 0.8, "business": 1.0, "digital": -2.0, "family": -1.0},
+}
+# What a technical problem is about decides what helps.
+BY_TOPIC: dict[str, dict[str, float]] = {
+    "technician_visit": {"mobile": -2.5, "internet": 0.5},
+    "outage_info": {"mobile": 1.5, "internet": -1.5, "tv": -1.5},
+}
+BY_PLAN: dict[str, dict[str, float]] = {
+    "retention_offer": {"premium": 0.6, "basic": -0.6},
+    "plan_upgrade": {"basic": 0.5},
+    "payment_plan": {"basic": 0.4, "premium": -0.4},
+}
+SELLS: dict[str, str] = {f"cross_sell_{category}": category for category in INTERESTS}
+SALES = frozenset({*SELLS, "plan_upgrade", "contract_renewal"})
+CARE = frozenset({"apology_credit", "call_back"})
+
+
+class Situation(msgspec.Struct, frozen=True, eq=False):
+    """n contacts, one entry each. Indices point into the tuples above; `views` and `purchases` count the person's own
+    history by category, shape (n, len(INTERESTS)); `mood` lies in [-1, 1]; `bill` is in money units."""
+
+    reason: Ints
+    topic: Ints
+    segment: Ints
+    plan: Ints
+    bill: Floats
+    mood: Floats
+    open_issue: Flags
+    views: Ints
+    purchases: Ints
+
+
+def _table(entries: dict[str, dict[str, float]], action: str, columns: tuple[str, ...]) -> Floats:
+    return np.asarray([entries.get(action, {}).get(column, 0.0) for column in columns])
+
+
+def _log_odds(action: str, now: Situation, jitter: Floats) -> Floats:
+    result = FLOOR + FITS * _table(BY_REASON, action, REASONS)[now.reason] + jitter[now.reason]
+    # whom an action suits matters once it answers the reason at all
+    answers = _table(BY_REASON, action, REASONS)[now.reason] > 0.0
+    result += np.where(answers, 1.0, 0.2) * _table(BY_SEGMENT, action, SEGMENTS)[now.segment]
+    technical = REASONS.index("technical")
+    result += np.where(now.reason == technical, _table(BY_TOPIC, action, TOPICS)[now.topic], 0.0)
+    result += _table(BY_PLAN, action, PLANS)[now.plan]
+    if action == "plan_rightsize":
+        result += np.where(now.bill >= HIGH_BILL, 0.6, -0.4)
+    if action in SELLS:
+        category = INTERESTS.index(SELLS[action])
+        result += np.where(now.views[:, category] > 0, INTERESTED, UNINTERESTED)
+        result += np.where(now.purchases[:, category] > 0, OWNS, 0.0)
+    if action in SALES:
+        result += np.where(now.open_issue, OPEN_ISSUE_SALES, 0.0) + np.where(now.mood < 0.0, COOL_MOOD_SALES, 0.0)
+    if action in CARE:
+        result += np.where(now.open_issue, OPEN_ISSUE_CARE, 0.0)
+    return result
+
+
+def acceptance(actions: tuple[str, ...], now: Situation, seed: int) -> Floats:
+    """True probability of a yes to each action: shape (contacts, len(actions)). The seed shifts the tables a little,
+    so that nothing learned or tuned on one seed is exactly right for another."""
+    shifts = np.random.default_rng((seed, 7)).normal(0.0, JITTER, (len(BY_REASON), len(REASONS)))
+    rows = dict(zip(sorted(BY_REASON), shifts, strict=True))
+    log_odds = np.stack([_log_odds(action, now, rows[action]) for action in actions], axis=1)
+    return 1.0 / (1.0 + np.exp(-log_odds))

@@ -1,0 +1,106 @@
+"""What an operator would look at first, looked at in one go. Knows where things are; mends nothing."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from engine.ports import Unavailable
+from infra.archive import events_url, open_table
+from infra.config import load
+from infra.kafka_log import cluster_id
+from infra.ledger_store import open_database
+from infra.redis_store import FAILURES, connect
+from infra.redis_store_stream import PartitionStore
+from infra.settings import Settings
+from infra.yaml_source import InvalidConfiguration
+
+FREE_BYTES = 1 << 30
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing looked at: whether it is well, and a sentence that says what to try if not."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order things depend on each other."""
+    checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
+        ("configuration", _configuration),
+        ("disk", _disk),
+        ("database", _database),
+        ("redis", _redis),
+        ("broker", _broker),
+        ("partitions", _partitions),
+        ("archive", _archive),
+    )
+    return [await _look(name, check, settings) for name, check in checks]
+
+
+async def _look(name: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
+    try:
+        async with asyncio.timeout(10):
+            return Finding(name, True, await check(settings))
+    except (*FAILURES, Unavailable, InvalidConfiguration, RuntimeError, ValueError) as error:
+        return Finding(name, False, str(error) or type(error).__name__)
+
+
+async def _configuration(settings: Settings) -> str:
+    found = load(settings.config_dir)
+    return f"{len(found.catalogue.actions)} actions, {len(found.purposes.purposes)} purposes"
+
+
+async def _disk(settings: Settings) -> str:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.data_dir).free
+    if free < FREE_BYTES:
+        raise ValueError(f"only {free >> 20} MiB free where the data directory is; make room")
+    return f"{free >> 30} GiB free"
+
+
+async def _database(settings: Settings) -> str:
+    open_database(settings.database).connect().close()
+    return "answers"
+
+
+async def _redis(settings: Settings) -> str:
+    redis = connect(_needed(settings.redis_url, "RAPPORT_REDIS_URL"))
+    try:
+        memory = (await redis.info("memory"))["used_memory_human"]
+        policy = (await redis.config_get("maxmemory-policy"))["maxmemory-policy"]
+    finally:
+        await redis.aclose()
+    if policy not in ("noeviction", b"noeviction"):
+        raise ValueError("maxmemory-policy evicts keys; set it to noeviction, profiles are not a cache")
+    return f"answers, {memory} used"
+
+
+async def _broker(settings: Settings) -> str:
+    return f"answers, cluster {await cluster_id(_needed(settings.kafka_url, 'RAPPORT_KAFKA_URL'))}"
+
+
+async def _partitions(settings: Settings) -> str:
+    redis = connect(_needed(settings.redis_url, "RAPPORT_REDIS_URL"))
+    store = PartitionStore(redis)
+    try:
+        waiting = sum([await store.tail_length(p) for p in range(settings.partitions)])
+        marks = [await store.watermark(p) for p in range(settings.partitions)]
+    finally:
+        await redis.aclose()
+    applied = sum(mark.offset + 1 for mark in marks)
+    return f"{applied} records applied in this log, {waiting} wait for the archive"
+
+
+async def _archive(settings: Settings) -> str:
+    table = open_table(events_url(settings.archive))
+    return "empty" if table is None else f"version {table.version()}, {len(table.file_uris())} files"
+
+
+def _needed(url: str, name: str) -> str:
+    if not url:
+        raise ValueError(f"not running here; start `rapport up` or set {name}")
+    return url

@@ -1,0 +1,149 @@
+"""The ports over a `MemoryState`, each in a few lines. Knows what each port promises; the state knows how."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from engine.consent import Held
+from engine.events import Event
+from engine.ports import ApiKey, ConsentChange, Entry, PersonView, Unavailable
+from engine.records import DecisionRecord
+from infra.memory import MemoryState
+
+
+class MemoryPeople:
+    """`engine.ports.People`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def person(self, identity: str) -> PersonView:
+        return self._state.view(identity)
+
+    async def people(self, identities: Sequence[str]) -> list[PersonView]:
+        return [self._state.view(identity) for identity in identities]
+
+
+class MemoryNotices:
+    """`engine.ports.Notices`: every reader sees what changes from its first wait on."""
+
+    def __init__(self) -> None:
+        self._readers: set[asyncio.Queue[str]] = set()
+
+    def announce(self, profile_ids: Sequence[str]) -> None:
+        for reader in self._readers:
+            for profile_id in profile_ids:
+                reader.put_nowait(profile_id)
+
+    async def changes(self) -> AsyncIterator[str]:
+        reader: asyncio.Queue[str] = asyncio.Queue()
+        self._readers.add(reader)
+        try:
+            while True:
+                yield await reader.get()
+        finally:
+            self._readers.discard(reader)
+
+
+class MemoryLog:
+    """`engine.ports.Log` whose events are folded when `append` returns. While `problem` is set it takes nothing."""
+
+    def __init__(self, state: MemoryState, notices: MemoryNotices) -> None:
+        self._state = state
+        self._notices = notices
+        self.problem = ""
+
+    @property
+    def partitions(self) -> int:
+        return self._state.partitions
+
+    async def append(self, events: Sequence[Event]) -> None:
+        if self.problem:
+            raise Unavailable(self.problem)
+        self._notices.announce(self._state.apply(events))
+
+    async def append_now(self, event: Event) -> None:
+        await self.append([event])
+
+
+class MemoryConsents:
+    """`engine.ports.Consents`."""
+
+    def __init__(self, state: MemoryState, notices: MemoryNotices) -> None:
+        self._state = state
+        self._notices = notices
+
+    async def held(self, identities: Sequence[str]) -> dict[str, Held]:
+        return {identity: self._state.held[identity] for identity in identities if identity in self._state.held}
+
+    async def write(self, changes: Mapping[str, ConsentChange]) -> None:
+        self._state.write(changes)
+        self._notices.announce(sorted({self._state.person_of(identity).profile_id for identity in changes}))
+
+
+class MemoryDecisions:
+    """`engine.ports.Decisions`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def decision(self, decision_id: str) -> DecisionRecord | None:
+        return self._state.decisions.get(decision_id)
+
+
+class MemoryCross:
+    """`engine.ports.CrossFeatures`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def cross_counts(self) -> dict[tuple[str, str], tuple[float, float]]:
+        return self._state.cross()
+
+
+class MemoryQueues:
+    """`engine.ports.Queues`; `put` is what the publisher does."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, dict[str, Entry]] = {}
+
+    def put(self, entry: Entry) -> None:
+        self._entries.setdefault(entry.queue, {})[entry.profile_id] = entry
+
+    def remove(self, queue: str, profile_id: str) -> None:
+        self._entries.get(queue, {}).pop(profile_id, None)
+
+    async def entries(self, queue: str, limit: int, offset: int = 0) -> tuple[list[Entry], int]:
+        waiting = self._entries.get(queue, {}).values()
+        ordered = sorted(waiting, key=lambda e: (e.priority, e.profile_id), reverse=True)
+        return ordered[offset : offset + limit], len(ordered)
+
+
+class MemoryKeys:
+    """`engine.ports.Keys` over plain secrets: never more than a process's memory."""
+
+    def __init__(self, keys: Mapping[str, ApiKey]) -> None:
+        self._keys = dict(keys)
+
+    def add(self, key: ApiKey, secret: str) -> None:
+        self._keys[secret] = key
+
+    def revoke(self, name: str) -> bool:
+        kept = {secret: key for secret, key in self._keys.items() if key.name != name}
+        found, self._keys = len(kept) < len(self._keys), kept
+        return found
+
+    async def find(self, secret: str) -> ApiKey | None:
+        return self._keys.get(secret)
+
+    async def named(self, name: str) -> ApiKey | None:
+        return next((key for key in self._keys.values() if key.name == name), None)
+
+
+class MemoryHealth:
+    """`engine.ports.Health`: as well as it was told to be."""
+
+    def __init__(self, problems: Mapping[str, str] | None = None) -> None:
+        self.found = dict(problems or {})
+
+    async def problems(self) -> dict[str, str]:
+        return dict(self.found)

@@ -1,0 +1,152 @@
+"""Redis as the one writer of identity keeps it: verdicts by group under one slot, and the index that readers use, each
+entry replaced only by a newer link version. Who belongs together, `engine.identity` says."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from engine.identity import Conflict, Edge, Person
+from engine.records import Position, partition_of
+from infra.redis_store import RedisClient, encode_index
+from infra.topics import LINK_STATE, index_key
+
+_COMMIT = """
+local w = redis.call('HMGET', KEYS[1], 'i', 'o')
+local inc, off = tonumber(w[1] or '0'), tonumber(w[2] or '-1')
+if inc ~= tonumber(ARGV[1]) or off ~= tonumber(ARGV[2]) then return {0, inc, off} end
+local a, k = 9, 4
+for _ = 1, tonumber(ARGV[6]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
+for _ = 1, tonumber(ARGV[7]) do redis.call('DEL', KEYS[k]); k = k + 1 end
+for _ = 1, tonumber(ARGV[8]) do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]); a = a + 2 end
+redis.call('XADD', KEYS[3], ARGV[3] .. '-' .. ARGV[4], 'r', ARGV[a])
+redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'v', ARGV[5])
+return {1}
+"""
+# eight bytes of big-endian version lead each entry, so newer compares greater as text
+_INDEX = """
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, 1, 8) >= string.sub(ARGV[1], 1, 8) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+_EDGES = msgspec.msgpack.Decoder(tuple[Edge, ...])
+_CONFLICTS = msgspec.msgpack.Decoder(tuple[Conflict, ...])
+WATERMARK = f"{LINK_STATE}w"
+MARKS = f"{LINK_STATE}m"
+TAIL = f"{LINK_STATE}t"
+CONFLICTS = f"{LINK_STATE}c"
+
+
+class LinkMark(msgspec.Struct, frozen=True):
+    """Where the writer stands in the links topic, and the version its last record got."""
+
+    position: Position
+    version: int
+
+
+class LinkCommit(msgspec.Struct, frozen=True):
+    """One record's change of the verdicts. `groups` are whole edge sets by group id, `members` points ids at groups,
+    `marks` says how far each partition's outbox is recorded."""
+
+    before: LinkMark
+    after: LinkMark
+    groups: Mapping[str, Sequence[Edge]]
+    members: Mapping[str, str]
+    gone: Sequence[str]
+    marks: Mapping[int, Position]
+    raw: bytes
+
+
+class LinkStore:
+    """The write side of identity."""
+
+    def __init__(self, redis: RedisClient, partitions: int) -> None:
+        self._redis = redis
+        self._partitions = partitions
+        self._commit = redis.register_script(_COMMIT)
+        self._index = redis.register_script(_INDEX)
+
+    async def mark(self) -> LinkMark:
+        found = await self._redis.hmget(WATERMARK, ["i", "o", "v"])
+        offset = int(found[1]) if found[1] is not None else -1
+        return LinkMark(Position(int(found[0] or 0), 0, offset), int(found[2] or 0))
+
+    async def marks(self) -> dict[int, Position]:
+        """How far each partition's outbox is recorded."""
+        raw = await self._redis.hgetall(MARKS)
+        pairs = {int(k): v.decode().partition("-") for k, v in raw.items()}
+        return {partition: Position(int(inc), partition, int(off)) for partition, (inc, _, off) in pairs.items()}
+
+    async def groups_of(self, identities: Sequence[str]) -> dict[str, tuple[Edge, ...]]:
+        """The groups (edge sets by group id) that any of these ids is in."""
+        if not identities:
+            return {}
+        found = await self._redis.mget([_member_key(i) for i in identities])
+        groups = sorted({raw.decode() for raw in found if raw})
+        if not groups:
+            return {}
+        raws = await self._redis.mget([_group_key(g) for g in groups])
+        return {g: _EDGES.decode(raw) for g, raw in zip(groups, raws, strict=True) if raw}
+
+    async def commit(self, change: LinkCommit) -> bool:
+        """Whether the change was taken: only if the writer stands where it believes."""
+        encode = msgspec.msgpack.encode
+        values = {_group_key(g): encode(tuple(edges)) for g, edges in change.groups.items()}
+        values |= {_member_key(i): group.encode() for i, group in change.members.items()}
+        gone = [_group_key(g) for g in change.gone]
+        marks: list[str | int] = []
+        for partition, position in change.marks.items():
+            marks += [str(partition), f"{position.incarnation}-{position.offset}"]
+        before, after = change.before.position, change.after
+        arguments: list[Any] = [before.incarnation, before.offset, after.position.incarnation, after.position.offset]
+        arguments += [after.version, len(values), len(gone), len(change.marks), *values.values(), *marks, change.raw]
+        keys = [WATERMARK, MARKS, TAIL, *values, *gone]
+        answer = await self._commit(keys=keys, args=arguments)
+        return bool(answer[0])
+
+    async def publish(self, persons: Iterable[Person], version: int) -> None:
+        """Write the index entries of whole persons, each only over an older version."""
+        pipe = self._redis.pipeline(transaction=False)
+        for person in persons:
+            entry = encode_index(version, person.members)
+            for member in person.members:
+                key = index_key(partition_of(member, self._partitions), member)
+                pipe.execute_command("EVAL", _INDEX, 1, key, entry)
+        if len(pipe):
+            await pipe.execute()
+
+    async def note_conflicts(self, groups: Mapping[str, Sequence[Conflict]]) -> None:
+        """The links that gave way, by group; an empty list clears."""
+        pipe = self._redis.pipeline(transaction=False)
+        for group, conflicts in groups.items():
+            if conflicts:
+                pipe.hset(CONFLICTS, group, msgspec.msgpack.encode(tuple(conflicts)))
+            else:
+                pipe.hdel(CONFLICTS, group)
+        if len(pipe):
+            await pipe.execute()
+
+    async def conflicts(self) -> list[Conflict]:
+        return [c for raw in (await self._redis.hvals(CONFLICTS)) for c in _CONFLICTS.decode(raw)]
+
+    async def tail(self, count: int) -> list[tuple[Position, bytes]]:
+        """Recorded link records that are not archived yet."""
+        entries = await self._redis.xrange(TAIL, count=count)
+        return [(_position(raw), fields[b"r"]) for raw, fields in entries]
+
+    async def trim_tail(self, upto: Position) -> None:
+        await self._redis.xtrim(TAIL, minid=f"{upto.incarnation}-{upto.offset + 1}", approximate=False)
+
+
+def _position(raw: bytes) -> Position:
+    incarnation, _, offset = raw.decode().partition("-")
+    return Position(int(incarnation), 0, int(offset))
+
+
+def _group_key(group: str) -> str:
+    return f"{LINK_STATE}g:{group}"
+
+
+def _member_key(identity: str) -> str:
+    return f"{LINK_STATE}n:{identity}"

@@ -1,0 +1,223 @@
+"""Redis as the stream worker writes it: where a partition stands, its fragments, tail and outbox, all moved on by one
+script that refuses unless the partition stands where the worker believes. Knows no rule of the fold."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from engine.consent import Statement
+from engine.identity import Claim
+from engine.ports import Stored
+from engine.records import Position
+from infra.redis_store import RedisClient
+from infra.topics import (
+    consent_key,
+    counts_key,
+    decision_key,
+    fragment_key,
+    outbox_key,
+    tail_key,
+    watermark_key,
+)
+
+# One batch, all or nothing, and only if the watermark is the one the worker started from. Returns the watermark found
+# (so that a refused worker can tell whether its own write already landed), the tail's length and the homes whose
+# consent changed. In `e` statements "l:<purpose>" remembers the last thing an event said: repeating it says nothing.
+_APPLY = """
+local w = redis.call('HMGET', KEYS[1], 'i', 'o')
+local inc, off = tonumber(w[1] or '0'), tonumber(w[2] or '-1')
+if inc ~= tonumber(ARGV[1]) or off ~= tonumber(ARGV[2]) then return {0, inc, off} end
+local a, k = 9, 5
+for _ = 1, tonumber(ARGV[5]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
+for _ = 1, tonumber(ARGV[6]) do redis.call('HINCRBY', KEYS[4], ARGV[a], ARGV[a + 1]); a = a + 2 end
+for _ = 1, tonumber(ARGV[7]) do redis.call('SET', KEYS[k], ARGV[a], 'EX', ARGV[a + 1]); k = k + 1; a = a + 2 end
+local narrowed = {}
+while a <= #ARGV - 2 do
+  local key, purpose, said, explicit = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
+  local at, statement = ARGV[a + 3], ARGV[a + 4]
+  local changed = false
+  if explicit == '1' then
+    local held = redis.call('HGET', key, 's:' .. purpose)
+    if not held or cmsgpack.unpack(held)[2] <= tonumber(at) then
+      redis.call('HSET', key, 's:' .. purpose, statement); changed = true
+    end
+  elseif said == '0' and redis.call('HGET', key, 'l:' .. purpose) ~= '0' then
+    redis.call('HSET', key, 'e:' .. purpose, statement); changed = true
+  end
+  redis.call('HSET', key, 'l:' .. purpose, said)
+  if changed then
+    redis.call('HINCRBY', key, 'v', 1)
+    if said == '0' then narrowed[#narrowed + 1] = ARGV[a + 5] end
+  end
+  k = k + 1; a = a + 6
+end
+local id = ARGV[3] .. '-' .. ARGV[4]
+redis.call('XADD', KEYS[2], id, 'r', ARGV[#ARGV - 1], 't', ARGV[8])
+if ARGV[#ARGV] ~= '' then redis.call('XADD', KEYS[3], id, 'c', ARGV[#ARGV]) end
+redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4])
+return {1, redis.call('XLEN', KEYS[2]), narrowed}
+"""
+_INCARNATION = """
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known then return tonumber(known) end
+local number = redis.call('HLEN', KEYS[1]) + 1
+redis.call('HSET', KEYS[1], ARGV[1], number)
+return number
+"""
+INCARNATIONS = "rapport:incarnations"
+PARTITIONS = "rapport:partitions"
+_ENCODER = msgspec.msgpack.Encoder()
+_STORED = msgspec.msgpack.Decoder(Stored)
+_CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One purpose's answer that an event carried for its home."""
+
+    home: str
+    purpose: str
+    statement: Statement
+    yes: bool
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Everything one record does to its partition. `before` is the watermark it builds on."""
+
+    before: Position
+    position: Position
+    applied: int
+    raw: bytes
+    fragments: Mapping[str, Stored]
+    counts: Mapping[str, int]
+    decisions: Mapping[str, bytes]
+    said: Sequence[Said]
+    claims: Sequence[Claim]
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The script's word: whether the batch was taken (else the watermark found), tail length, homes it narrowed."""
+
+    taken: bool
+    found: Position
+    tail: int = 0
+    narrowed: tuple[str, ...] = ()
+
+
+class OutboxEntry(msgspec.Struct, frozen=True):
+    """The link claims of one record, waiting to be recorded."""
+
+    position: Position
+    claims: tuple[Claim, ...]
+
+
+class TailEntry(msgspec.Struct, frozen=True):
+    """One applied record that is not archived yet."""
+
+    position: Position
+    applied: int
+    raw: bytes
+
+
+class TailLost(Exception):
+    """The partition's keys are not what this code writes."""
+
+
+class PartitionStore:
+    """The write side of partitions; one instance serves all of a worker's partitions."""
+
+    def __init__(self, redis: RedisClient, decision_ttl_s: int = 3600) -> None:
+        self._redis = redis
+        self._ttl = decision_ttl_s
+        self._apply = redis.register_script(_APPLY)
+        self._incarnation = redis.register_script(_INCARNATION)
+
+    async def incarnation(self, cluster_id: str) -> int:
+        """The running number of this log; a cluster id never seen before gets the next one."""
+        return int(await self._incarnation(keys=[INCARNATIONS], args=[cluster_id]))
+
+    async def claim_partitions(self, partitions: int) -> int:
+        """Record the number of partitions at first start; returns the number on record."""
+        await self._redis.set(PARTITIONS, partitions, nx=True)
+        return int(await self._redis.get(PARTITIONS) or partitions)
+
+    async def watermark(self, partition: int) -> Position:
+        """Where the partition stands; (0, partition, -1) if it never began."""
+        found = await self._redis.hmget(watermark_key(partition), ["i", "o"])
+        return Position(int(found[0] or 0), partition, int(found[1]) if found[1] is not None else -1)
+
+    async def load(self, partition: int, homes: Sequence[str]) -> dict[str, Stored]:
+        if not homes:
+            return {}
+        raws = await self._redis.mget([fragment_key(partition, home) for home in homes])
+        return {home: _STORED.decode(raw) for home, raw in zip(homes, raws, strict=True) if raw is not None}
+
+    async def apply(self, batch: Batch) -> Applied:
+        partition = batch.position.partition
+        keys = [watermark_key(partition), tail_key(partition), outbox_key(partition), counts_key(partition)]
+        keys += [fragment_key(partition, home) for home in batch.fragments]
+        keys += [decision_key(partition, decision_id) for decision_id in batch.decisions]
+        keys += [consent_key(partition, said.home) for said in batch.said]
+        answer = await self._apply(keys=keys, args=self._arguments(batch))
+        if answer[0] == 0:
+            return Applied(False, Position(int(answer[1]), partition, int(answer[2])))
+        return Applied(True, batch.position, int(answer[1]), tuple(h.decode() for h in answer[2]))
+
+    def _arguments(self, batch: Batch) -> list[str | bytes | int]:
+        arguments: list[str | bytes | int] = [
+            batch.before.incarnation,
+            batch.before.offset,
+            batch.position.incarnation,
+            batch.position.offset,
+            len(batch.fragments),
+            len(batch.counts),
+            len(batch.decisions),
+            batch.applied,
+        ]
+        arguments += [_ENCODER.encode(stored) for stored in batch.fragments.values()]
+        for name, count in batch.counts.items():
+            arguments += [name, count]
+        for data in batch.decisions.values():
+            arguments += [data, self._ttl]
+        for said in batch.said:
+            statement = _ENCODER.encode(said.statement)
+            explicit = "1" if said.statement.explicit else "0"
+            arguments += [said.purpose, "1" if said.yes else "0", explicit, said.statement.at, statement, said.home]
+        arguments += [batch.raw, _ENCODER.encode(tuple(batch.claims)) if batch.claims else b""]
+        return arguments
+
+    async def outbox(self, partition: int, after: Position | None = None, count: int = 100) -> list[OutboxEntry]:
+        start = "-" if after is None else f"({after.incarnation}-{after.offset}"
+        entries = await self._redis.xrange(outbox_key(partition), min=start, count=count)
+        return [OutboxEntry(_position(partition, raw), _CLAIMS.decode(fields[b"c"])) for raw, fields in entries]
+
+    async def trim_outbox(self, upto: Position) -> None:
+        await self._redis.xtrim(outbox_key(upto.partition), minid=_after(upto), approximate=False)
+
+    async def tail(self, partition: int, count: int) -> list[TailEntry]:
+        """The oldest applied records that are not archived, in applied order."""
+        try:
+            entries = await self._redis.xrange(tail_key(partition), count=count)
+        except ResponseError as error:
+            raise TailLost(str(error)) from error
+        return [TailEntry(_position(partition, raw), int(fields[b"t"]), fields[b"r"]) for raw, fields in entries]
+
+    async def trim_tail(self, upto: Position) -> int:
+        """Forget what is archived, up to and including `upto`; returns how many records went."""
+        return int(await self._redis.xtrim(tail_key(upto.partition), minid=_after(upto), approximate=False))
+
+    async def tail_length(self, partition: int) -> int:
+        return int(await self._redis.xlen(tail_key(partition)))
+
+    async def counts(self, partition: int) -> dict[str, int]:
+        """Cross-profile counters of one partition: `action|segment|outcome` -> count."""
+        return {k.decode(): int(v) for k, v in (await self._redis.hgetall(counts_key(partition))).items()}
+
+
+def _position(partition: int, raw: bytes) -> Position:
+    incarnation, _, offset = raw.decode().partition("-")
+    return Position(int(incarnation), partition, int(offset))
+
+
+def _after(position: Position) -> str:
+    return f"{position.incarnation}-{position.offset + 1}"

@@ -1,0 +1,63 @@
+"""Settings of an installation, from `RAPPORT_*` variables. Knows names and defaults; opens nothing."""
+
+import secrets
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEMO_CONFIG = Path(__file__).parent / "demo" / "config"
+
+
+class Settings(BaseSettings):
+    """One installation. A server's URL that is unset means the embedded one, whose ports `rapport up` chooses."""
+
+    model_config = SettingsConfigDict(env_prefix="RAPPORT_", extra="ignore", frozen=True)
+
+    secret: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path(".rapport")
+    config_dir: Path = DEMO_CONFIG
+    kafka_url: str = ""
+    redis_url: str = ""
+    database_url: str = ""
+    archive_url: str = ""
+    partitions: int = 8
+    prefix: str = ""
+    tail_limit: int = 20_000
+    linger_ms: int = 4
+    decision_ttl_s: int = 3600
+    publish_ms: int = 100
+    admin_key: str = ""
+    write_key: str = ""
+    eval_data: Path | None = None
+    role: str = "fold"
+    log_level: str = "warning"
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_dir / 'rapport.db').resolve()}"
+
+    @property
+    def archive(self) -> str:
+        return self.archive_url or str((self.data_dir / "archive").resolve())
+
+    @property
+    def models_dir(self) -> Path:
+        return self.data_dir / "models"
+
+    def key(self) -> bytes:
+        """The HMAC key of the installation: the setting, else the one kept in the data directory (made once)."""
+        if self.secret:
+            return self.secret.encode()
+        path = self.data_dir / "secret"
+        if not path.exists():
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            # O_EXCL: of two processes starting together exactly one makes the key, the other reads it
+            try:
+                with path.open("x", encoding="ascii") as file:
+                    path.chmod(0o600)
+                    file.write(secrets.token_hex(32))
+            except FileExistsError:
+                pass
+        return path.read_text(encoding="ascii").strip().encode()

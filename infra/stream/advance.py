@@ -1,0 +1,218 @@
+"""The station that folds: one partition's records in order, each applied exactly once by compare-and-set. Decodes,
+calls `engine.step.advance`, carries the effects out; knows no rule."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import msgspec
+
+from engine.consent import DENIED, GRANTED, Statement
+from engine.errors import EngineError
+from engine.events import Event
+from engine.identity import Claim
+from engine.ports import ConsentChange, Consents, People, Stored
+from engine.profile import Fragment
+from engine.records import Position, Record, Unreadable, decode_record
+from engine.step import Rules, advance
+from infra.redis_store_stream import Batch, PartitionStore, Said
+from infra.rejects import Reject
+from infra.stream.shell import Fatal, persist
+
+log = logging.getLogger("rapport.advance")
+CACHE_SIZE = 20_000
+TAIL_SECONDS = 0.2
+
+
+class Folder(msgspec.Struct):
+    """What a partition's batches are made of while a record is walked through."""
+
+    fragments: dict[str, Stored]
+    touched: dict[str, Stored]
+    counts: dict[str, int]
+    claims: list[Claim]
+    said: list[Said]
+    decisions: dict[str, bytes]
+    rejects: list[Reject]
+
+
+class Outside(msgspec.Struct, frozen=True):
+    """The world as the station uses it: stores, and two senders that return when the broker acknowledged."""
+
+    store: PartitionStore
+    people: People
+    consents: Consents
+    rules: Rules
+    clock: Callable[[], int]
+    reject: Callable[[Sequence[Reject]], Awaitable[None]]
+    notify: Callable[[int, Sequence[str]], Awaitable[None]]
+    wake_outbox: Callable[[int], None]
+    tail_limit: int = 20_000
+
+
+class Partition:
+    """One partition's progress in this worker. Redis has the truth; this is a read cache."""
+
+    def __init__(self, number: int, incarnation: int, outside: Outside) -> None:
+        self.number = number
+        self.incarnation = incarnation
+        self._outside = outside
+        self._mark: Position | None = None
+        self._cache: OrderedDict[str, Stored] = OrderedDict()
+        self._notices: asyncio.Task[None] | None = None
+        self.applied = 0
+        self.skipped = 0
+        self.refused = 0
+
+    async def take(self, offset: int, raw: bytes) -> None:
+        """Apply one record, or skip it if it was applied before. Returns only when Redis has it."""
+        if self._mark is None:
+            self._mark = await persist(self._outside.store.watermark, self.number)
+        mark = self._mark
+        position = Position(self.incarnation, self.number, offset)
+        if position.incarnation == mark.incarnation and offset <= mark.offset:
+            await self._again(position, mark, raw)
+            return
+        if position.incarnation == mark.incarnation and offset > mark.offset + 1:
+            raise Fatal(f"partition {self.number}: offset {offset} came after {mark.offset}; records are missing")
+        if position.incarnation < mark.incarnation:
+            raise Fatal(f"partition {self.number}: this log is older than the last; is the broker URL right?")
+        await self._apply(mark, position, raw)
+
+    async def _again(self, position: Position, mark: Position, raw: bytes) -> None:
+        """A record applied before changes nothing; the latest one's effects may have been lost: once more."""
+        self.skipped += 1
+        if position == mark:
+            events = _events(raw)
+            said = [one for event in events for one in _said(event)]
+            await self._settle_notices()
+            await self._effects(_denied(said), said, sorted({event.home for event in events}))
+
+    async def _apply(self, mark: Position, position: Position, raw: bytes) -> None:
+        work, events = await self._fold(position, raw)
+        if work.rejects:
+            await persist(self._outside.reject, work.rejects)
+        await self._settle_notices()
+        now = self._outside.clock()
+        batch = Batch(
+            before=mark,
+            position=position,
+            applied=now,
+            raw=raw,
+            fragments=work.touched,
+            counts=work.counts,
+            decisions=work.decisions,
+            said=work.said,
+            claims=work.claims,
+        )
+        answer = await persist(self._outside.store.apply, batch)
+        narrowed: Sequence[str] = answer.narrowed
+        if not answer.taken:
+            if answer.found != position:
+                self.refused += 1
+                self._cache.clear()
+                raise Fatal(f"partition {self.number}: another worker moved it on; leaving it to that one")
+            narrowed = _denied(work.said)  # our own earlier try landed and its answer was lost
+        self._mark = position
+        self.applied += len(events)
+        self._keep(work.touched)
+        await self._effects(narrowed, work.said, sorted(work.touched))
+        if answer.tail > self._outside.tail_limit:
+            await self._wait_for_archive()
+
+    async def _effects(self, narrowed: Sequence[str], said: Sequence[Said], homes: Sequence[str]) -> None:
+        """What follows a batch and may be done again: narrowing elsewhere, links out, notices."""
+        if narrowed:
+            await persist(self._narrow, narrowed, said)
+        self._outside.wake_outbox(self.number)
+        self._notices = asyncio.create_task(persist(self._outside.notify, self.number, homes))
+
+    async def _wait_for_archive(self) -> None:
+        log.warning("partition %d waits: %d applied records are not archived", self.number, self._outside.tail_limit)
+        length = self._outside.tail_limit
+        while length > self._outside.tail_limit // 2:
+            await asyncio.sleep(TAIL_SECONDS)
+            length = await persist(self._outside.store.tail_length, self.number)
+
+    async def _fold(self, position: Position, raw: bytes) -> tuple[Folder, Sequence[Event]]:
+        try:
+            record = decode_record(raw)
+        except Unreadable as error:
+            reject = Reject(position, -1, "unreadable", str(error), raw)
+            return Folder({}, {}, {}, [], [], {}, [reject]), ()
+        homes = list(dict.fromkeys(event.home for event in record.events))
+        unknown = [home for home in homes if home not in self._cache]
+        loaded = await persist(self._outside.store.load, self.number, unknown)
+        held = {home: self._cache[home] for home in homes if home in self._cache}
+        work = Folder({**held, **loaded}, {}, {}, [], [], {}, [])
+        for index, event in enumerate(record.events):
+            self._step(work, event, position, index)
+        return work, record.events
+
+    def _step(self, work: Folder, event: Event, position: Position, index: int) -> None:
+        stored = work.fragments.get(event.home)
+        before = stored.fragment if stored is not None else Fragment(event.home)
+        try:
+            step = advance(before, event, self._outside.rules)
+        except (EngineError, ValueError, TypeError, OverflowError, ArithmeticError) as error:
+            code = type(error).__name__
+            work.rejects.append(
+                Reject(position, index, code, "the event cannot be folded", msgspec.msgpack.encode(event))
+            )
+            return
+        if not step.changed:
+            return
+        after = Stored(position, self._outside.clock(), step.fragment)
+        work.fragments[event.home] = work.touched[event.home] = after
+        work.claims += step.claims
+        for name, count in step.counts:
+            work.counts[name] = work.counts.get(name, 0) + count
+        work.said += _said(event)
+        if event.kind == "decision" and isinstance(event.properties.get("record"), bytes):
+            work.decisions[event.message_id] = event.properties["record"]
+
+    async def _narrow(self, homes: Sequence[str], said: Sequence[Said]) -> None:
+        """A withdrawal is written under every identifier of the person."""
+        views = await self._outside.people.people(homes)
+        changes: dict[str, ConsentChange] = {}
+        for home, view in zip(homes, views, strict=True):
+            denied = {s.purpose: s.statement for s in said if s.home == home and not s.yes}
+            explicit = {p: msgspec.structs.replace(s, explicit=True) for p, s in denied.items()}
+            changes |= {m: ConsentChange(statements=explicit) for m in view.members if m != home}
+        await self._outside.consents.write(changes)
+
+    def _keep(self, touched: dict[str, Stored]) -> None:
+        for home, stored in touched.items():
+            self._cache[home] = stored
+            self._cache.move_to_end(home)
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+
+    async def _settle_notices(self) -> None:
+        if self._notices is not None:
+            await self._notices
+            self._notices = None
+
+    async def settle(self) -> None:
+        await self._settle_notices()
+
+
+def _denied(said: Sequence[Said]) -> list[str]:
+    return list(dict.fromkeys(one.home for one in said if not one.yes))
+
+
+def _events(raw: bytes) -> Sequence[Event]:
+    try:
+        record: Record = decode_record(raw)
+    except Unreadable:
+        return ()
+    return record.events
+
+
+def _said(event: Event) -> Iterator[Said]:
+    for purpose, yes in (event.consent or {}).items():
+        status = GRANTED if yes else DENIED
+        covers = (event.home,) if yes and event.explicit else ()
+        statement = Statement(status, event.at, event.source, event.explicit, covers)
+        yield Said(event.home, purpose, statement, yes)

@@ -1,0 +1,186 @@
+"""Composition root of the stream: one Faust app per role, wired to the stores. `faust -A infra.stream.app worker`."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import faust
+import msgspec
+from faust.types import TP
+
+from engine.step import Rules
+from infra.config import LiveConfiguration
+from infra.kafka_log import KafkaLog, cluster_id
+from infra.redis_store import RedisPeople, connect
+from infra.redis_store_consent import RedisConsents
+from infra.redis_store_links import LinkStore
+from infra.redis_store_stream import PartitionStore
+from infra.settings import Settings
+from infra.rejects import Reject
+from infra.stream.advance import Outside, Partition
+from infra.stream.agents import in_batches, one_by_one
+from infra.stream.outbox import OutboxSender
+from infra.stream.publish import Publisher
+from infra.stream.relate import Around, Relation
+from infra.stream.route import Router
+from infra.stream.shell import persist
+from infra.stream.transport import WatermarkTransport
+from infra.topics import CHANGES, EVENTS, INBOX, LINKS, REJECTS, topic
+
+log = logging.getLogger("rapport.stream")
+ROLES = {"fold": (EVENTS, LINKS, INBOX), "publish": (CHANGES,)}
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Worker:
+    """What the agents of one process share: stores, sender, and the stations of its partitions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.redis = connect(settings.redis_url)
+        self.configuration = LiveConfiguration(settings.config_dir)
+        self.store = PartitionStore(self.redis, settings.decision_ttl_s)
+        self.links = LinkStore(self.redis, settings.partitions)
+        self.people = RedisPeople(self.redis, settings.partitions)
+        self.consents = RedisConsents(self.redis, settings.partitions)
+        self.sender = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
+        self.partitions: dict[int, Partition] = {}
+        self.outboxes: dict[int, OutboxSender] = {}
+        self.relation: Relation | None = None
+        self.incarnation = 0
+        self._started: asyncio.Lock = asyncio.Lock()
+        self._ready = False
+
+    async def start(self) -> None:
+        """Connect and learn which log this is; once per process."""
+        async with self._started:
+            if not self._ready:
+                await persist(self.sender.start)
+                self.incarnation = await persist(self._incarnation)
+                self._ready = True
+
+    async def _incarnation(self) -> int:
+        return await self.store.incarnation(await cluster_id(self.settings.kafka_url))
+
+    def topic(self, name: str) -> str:
+        return topic(self.settings.prefix, name)
+
+    @property
+    def outside(self) -> Outside:
+        return Outside(
+            store=self.store,
+            people=self.people,
+            consents=self.consents,
+            rules=Rules(identity=self.configuration.current.identity),
+            clock=now_ms,
+            reject=self.reject,
+            notify=self.notify,
+            wake_outbox=lambda partition: self.outboxes[partition].wake(),
+            tail_limit=self.settings.tail_limit,
+        )
+
+    async def positions(self, assigned: set[TP]) -> Mapping[TP, int]:
+        """The next offset to read of every partition whose progress Redis keeps; its last record is read once more."""
+        await self.start()
+        found: dict[TP, int] = {}
+        events = {tp.partition for tp in assigned if tp.topic == self.topic(EVENTS)}
+        self._assign(events)
+        for tp in assigned:
+            if tp.topic == self.topic(EVENTS):
+                mark = await persist(self.store.watermark, tp.partition)
+            elif tp.topic == self.topic(LINKS):
+                mark = (await persist(self.links.mark)).position
+                self.relation = Relation(self.incarnation, self._around())
+            else:
+                continue
+            found[tp] = max(mark.offset, 0) if mark.incarnation == self.incarnation else 0
+        return found
+
+    def _assign(self, events: set[int]) -> None:
+        for partition in self.outboxes.keys() - events:
+            self.outboxes.pop(partition).stop()
+        outside = self.outside
+        self.partitions = {p: Partition(p, self.incarnation, outside) for p in events}
+        for partition in events - self.outboxes.keys():
+            self.outboxes[partition] = OutboxSender(partition, self.store, self._send_links)
+        for outbox in self.outboxes.values():
+            outbox.wake()
+
+    def _around(self) -> Around:
+        return Around(self.links, self.store, self.configuration.current.identity, self.notify_people)
+
+    async def _send_links(self, value: bytes) -> None:
+        await self.sender.send(self.topic(LINKS), value, 0)
+
+    async def advance(self, partition: int, offset: int, value: bytes) -> None:
+        station = self.partitions.get(partition)
+        if station is not None:
+            await station.take(offset, value)
+
+    async def relate(self, _partition: int, offset: int, value: bytes) -> None:
+        if self.relation is not None:
+            await self.relation.take(offset, value)
+
+    async def reject(self, rejects: Sequence[Reject]) -> None:
+        await self.sender.send(self.topic(REJECTS), msgspec.msgpack.encode(list(rejects)), 0)
+
+    async def notify(self, partition: int, ids: Sequence[str]) -> None:
+        if ids:
+            await self.sender.send(self.topic(CHANGES), msgspec.msgpack.encode(list(ids)), partition)
+
+    async def notify_people(self, ids: Sequence[str]) -> None:
+        if ids:
+            await self.notify(0, ids)
+
+
+def build(settings: Settings, role: str) -> faust.App:
+    """The app of one role: `fold` (advance, relate, route) or `publish`."""
+    worker = Worker(settings)
+    app = faust.App(
+        f"{settings.prefix}rapport-{role}",
+        broker=settings.kafka_url,
+        store="memory://",
+        value_serializer="raw",
+        key_serializer="raw",
+        web_enabled=False,
+        topic_partitions=settings.partitions,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=6,
+        broker_rebalance_timeout=3,
+        broker_heartbeat_interval=1,
+        broker_commit_interval=1.0,
+        stream_buffer_maxsize=64,
+        stream_wait_empty=False,
+        worker_redirect_stdouts=False,
+    )
+    app.transport = WatermarkTransport(app.conf.broker_consumer, app, worker.positions)
+    topics = {name: app.topic(worker.topic(name), value_type=bytes, internal=False) for name in ROLES[role]}
+    if role == "fold":
+        one_by_one(app, topics[EVENTS], "advance", worker.advance)
+        one_by_one(app, topics[LINKS], "relate", worker.relate)
+        router = Router(settings, worker.configuration, worker.sender, worker.reject, now_ms)
+        one_by_one(app, topics[INBOX], "route", router.take)
+    else:
+        publisher = Publisher(settings, worker.configuration, worker.redis)
+        in_batches(app, topics[CHANGES], "publish", publisher.take, settings.publish_ms / 1000)
+        app.task()(publisher.run)
+    app.on_before_shutdown.connect(_closing(worker))
+    return app
+
+
+def _closing(worker: Worker) -> Any:
+    async def close(*_: Any, **__: Any) -> None:
+        for outbox in worker.outboxes.values():
+            outbox.stop()
+        for partition in worker.partitions.values():
+            await partition.settle()
+        await worker.sender.stop()
+
+    return close

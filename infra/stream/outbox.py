@@ -1,0 +1,55 @@
+"""Carries link claims from a partition's outbox to the links topic, in order, again after every restart until they are
+recorded there. Knows neither claims nor who records them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from engine.identity import Claim
+from engine.records import Position
+from infra.redis_store_stream import PartitionStore
+from infra.stream.shell import persist
+
+Send = Callable[[bytes], Awaitable[None]]
+
+
+class LinkRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A record of the links topic: claims by the position of the events record they come from."""
+
+    entries: tuple[tuple[Position, tuple[Claim, ...]], ...]
+
+
+class OutboxSender:
+    """One partition's sender; a single task, so entries leave in the order they were written."""
+
+    def __init__(self, partition: int, store: PartitionStore, send: Send) -> None:
+        self._partition = partition
+        self._store = store
+        self._send = send
+        self._sent: Position | None = None
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            while await self._pass():
+                pass
+
+    async def _pass(self) -> bool:
+        entries = await persist(self._store.outbox, self._partition, self._sent)
+        if not entries:
+            return False
+        record = LinkRecord(tuple((entry.position, entry.claims) for entry in entries))
+        await persist(self._send, msgspec.msgpack.encode(record))
+        self._sent = entries[-1].position
+        return True

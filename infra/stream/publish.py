@@ -1,0 +1,122 @@
+"""The station that derives: for everybody who changed, the Feast row, the outreach queues and a live notice. All of it
+can be done again, and only newer versions replace older ones."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.consent import country_of, resolve, reveal
+from engine.ports import PersonView
+from features.compute import CrossCounts, profile_values
+from infra.config import LiveConfiguration
+from infra.model_store import ModelStore
+from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues
+from infra.redis_store_features import ProfileRow, RedisFeatures
+from infra.redis_store_stream import PartitionStore
+from infra.settings import Settings
+from infra.stream.shell import persist
+from models.gate import bearing
+from models.live import LiveModel
+from models.outreach import queue_entries
+from models.serving import Setting
+
+log = logging.getLogger("rapport.publish")
+_IDS = msgspec.msgpack.Decoder(list[str])
+PEOPLE_PER_READ = 200
+CROSS_SECONDS = 1.0
+
+
+class Publisher:
+    """Coalesces notices, reads the people they name and writes what follows from them."""
+
+    def __init__(self, settings: Settings, configuration: LiveConfiguration, redis: Any) -> None:
+        self._partitions = settings.partitions
+        self._configuration = configuration
+        self._people = RedisPeople(redis, settings.partitions)
+        self._features = RedisFeatures(redis, settings.prefix)
+        self._queues = RedisQueues(redis)
+        self._notices = RedisNotices(redis)
+        self._store = PartitionStore(redis)
+        self._model = LiveModel(ModelStore(settings.models_dir))
+        self._cross: dict[tuple[str, str], CrossCounts] = {}
+
+    async def take(self, values: Sequence[bytes]) -> None:
+        """Publish everybody named in these notices."""
+        ids = list(dict.fromkeys(identity for value in values for identity in _ids(value)))
+        for start in range(0, len(ids), PEOPLE_PER_READ):
+            await persist(self._publish, ids[start : start + PEOPLE_PER_READ])
+
+    async def _publish(self, ids: Sequence[str]) -> None:
+        views = await self._people.people(ids)
+        for identity, view in zip(ids, views, strict=True):
+            if view.profile_id != identity:
+                await self._forget(identity, view)
+        people = {view.profile_id: view for view in views if view.known}
+        at = time.time_ns() // 1_000_000
+        await self._features.write_profiles([self._row(view, at) for view in people.values()])
+        await self._write_queues(list(people.values()), at)
+        await self._notices.announce(list(people))
+
+    async def _forget(self, identity: str, view: PersonView) -> None:
+        """An id that is no profile's own any more leaves a tombstone, so that no late write brings it back."""
+        await self._features.remove_profile(identity, view.link_version)
+        await asyncio.gather(
+            *(self._queues.write(q, [], [identity]) for q in self._configuration.current.catalogue.queues)
+        )
+
+    def _row(self, view: PersonView, at: int) -> ProfileRow:
+        purposes = self._configuration.current.purposes
+        profile = view.profile
+        consent = resolve(view.held, purposes, country_of(profile))
+        visible = reveal(profile, consent, bearing(purposes), purposes)
+        values = np.asarray(profile_values(visible, at), dtype=np.float32)
+        return ProfileRow(view.profile_id, (view.link_version, profile.state.count), at, values)
+
+    async def _write_queues(self, views: Sequence[PersonView], at: int) -> None:
+        configuration = self._configuration.current
+        setting = Setting(configuration.catalogue, configuration.purposes, self._model.current(), self._cross)
+        entries = queue_entries(views, setting, at)
+        for queue in configuration.catalogue.queues:
+            mine = [entry for entry in entries if entry.queue == queue]
+            inside = {entry.profile_id for entry in mine}
+            gone = [view.profile_id for view in views if view.profile_id not in inside]
+            await self._queues.write(queue, mine, gone)
+
+    async def run(self) -> None:
+        """Once a second: follow the champion and the configuration, and sum the cross-profile counters into Feast."""
+        while True:
+            await asyncio.sleep(CROSS_SECONDS)
+            self._model.refresh()
+            self._configuration.maybe_reload()
+            try:
+                self._cross = await self._sum_cross()
+            except FAILURES as error:
+                log.warning("cross-profile features wait for a server: %s", type(error).__name__)
+
+    async def _sum_cross(self) -> dict[tuple[str, str], CrossCounts]:
+        sums: dict[tuple[str, str], list[float]] = {}
+        for partition in range(self._partitions):
+            for name, count in (await self._store.counts(partition)).items():
+                action, segment, outcome = name.split("|", 2)
+                held = sums.setdefault((action, segment), [0.0, 0.0])
+                if outcome in _COUNTED:
+                    held[_COUNTED[outcome]] += count
+        rows = {key: CrossCounts(held[0], held[1]) for key, held in sums.items()}
+        if rows != self._cross:
+            await self._features.write_cross({key: (c.impressions, c.accepted) for key, c in rows.items()})
+        return rows
+
+
+_COUNTED = {"presented": 0, "accepted": 1}
+
+
+def _ids(value: bytes) -> list[str]:
+    try:
+        return _IDS.decode(value)
+    except msgspec.MsgspecError:
+        return []

@@ -1,0 +1,133 @@
+"""The station that keeps identity: one writer turns link claims into verdicts, persons and the index. Loads, calls
+`engine.identity`, stores; knows no rule about who belongs together."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from engine.identifiers import IdentityRules
+from engine.identity import Claim, Edge, Edges, components, pair, with_claim
+from engine.records import Position
+from infra.redis_store_links import LinkCommit, LinkMark, LinkStore
+from infra.redis_store_stream import PartitionStore
+from infra.stream.outbox import LinkRecord
+from infra.stream.shell import Fatal, persist
+
+_RECORD = msgspec.msgpack.Decoder(LinkRecord)
+
+
+class Around(msgspec.Struct, frozen=True):
+    """The world as the station uses it."""
+
+    links: LinkStore
+    partitions: PartitionStore
+    rules: IdentityRules
+    notify: Callable[[Sequence[str]], Awaitable[None]]
+
+
+class Relation:
+    """The links topic's one partition, in order; Redis holds the truth and the watermark."""
+
+    def __init__(self, incarnation: int, around: Around) -> None:
+        self._incarnation = incarnation
+        self._around = around
+        self._mark: LinkMark | None = None
+        self._marks: dict[int, Position] = {}
+
+    async def take(self, offset: int, raw: bytes) -> None:
+        """Record the claims of one record. The last record's index is derived again when it is seen again."""
+        links = self._around.links
+        if self._mark is None:
+            self._marks = await persist(links.marks)
+            self._mark = await persist(links.mark)
+        mark, position = self._mark, Position(self._incarnation, 0, offset)
+        record = _decode(raw)
+        if mark.position.incarnation == position.incarnation and offset <= mark.position.offset:
+            if position == mark.position:
+                await self._derive(record, mark.version, {})
+            return
+        if mark.position.incarnation == position.incarnation and offset > mark.position.offset + 1:
+            raise Fatal(f"links: offset {offset} came after {mark.position.offset}; records are missing")
+        await self._record(mark, position, record, raw)
+
+    async def _record(self, mark: LinkMark, position: Position, record: LinkRecord, raw: bytes) -> None:
+        links = self._around.links
+        fresh = [
+            (at, claims) for at, claims in record.entries if self._marks.get(at.partition, at) < at or self._new(at)
+        ]
+        claims = [claim for _, some in fresh for claim in some]
+        before = await persist(links.groups_of, _ids(claims))
+        edges: dict[tuple[str, str], Edge] = {pair(edge): edge for some in before.values() for edge in some}
+        old = _profile_ids(edges, self._around.rules)
+        for claim in claims:
+            edges = with_claim(edges, claim)
+        groups = grouped(edges)
+        marks = {at.partition: at for at, _ in fresh}
+        after = LinkMark(position, mark.version + 1)
+        change = LinkCommit(
+            before=mark,
+            after=after,
+            groups=groups,
+            members={i: g for g, some in groups.items() for e in some for i in (e.left, e.right)},
+            gone=sorted(before.keys() - groups.keys()),
+            marks=marks,
+            raw=msgspec.msgpack.encode(tuple(claims)),
+        )
+        if not await persist(links.commit, change) and await persist(links.mark) != after:
+            raise Fatal("links: another worker moved it on; leaving it to that one")
+        self._mark = after
+        self._marks |= marks
+        await self._derive(record, after.version, old)
+
+    def _new(self, at: Position) -> bool:
+        return at.partition not in self._marks
+
+    async def _derive(self, record: LinkRecord, version: int, old: Mapping[str, str]) -> None:
+        """Index, conflicts and notices for every group the record touches; safe to do again."""
+        links = self._around.links
+        ids = _ids(claim for _, claims in record.entries for claim in claims)
+        for group, edges in (await persist(links.groups_of, ids)).items():
+            persons, conflicts = components({pair(edge): edge for edge in edges}, self._around.rules)
+            await persist(links.publish, persons, version)
+            await persist(links.note_conflicts, {group: conflicts})
+            changed = {p.profile_id for p in persons if any(old.get(m) != p.profile_id for m in p.members)}
+            left = {old[m] for p in persons for m in p.members if m in old and old[m] != p.profile_id}
+            await persist(self._around.notify, sorted(changed | left))
+        for position in self._marks.values():
+            await persist(self._around.partitions.trim_outbox, position)
+
+
+def _decode(raw: bytes) -> LinkRecord:
+    try:
+        return _RECORD.decode(raw)
+    except msgspec.MsgspecError:
+        # whoever wrote this, it holds no verdict; the watermark moves over it
+        return LinkRecord(())
+
+
+def _ids(claims: Iterable[Claim]) -> list[str]:
+    return sorted({identity for claim in claims for identity in (claim.left, claim.right)})
+
+
+def _profile_ids(edges: Edges, rules: IdentityRules) -> dict[str, str]:
+    persons, _ = components(edges, rules)
+    return {member: person.profile_id for person in persons for member in person.members}
+
+
+def grouped(edges: Edges) -> dict[str, list[Edge]]:
+    """Edge sets by connected group, verdicts of any kind connecting; a group is named after its smallest id."""
+    parent: dict[str, str] = {}
+
+    def root(identity: str) -> str:
+        while parent.setdefault(identity, identity) != identity:
+            parent[identity] = parent[parent[identity]]
+            identity = parent[identity]
+        return identity
+
+    for left, right in edges:
+        low, high = sorted((root(left), root(right)))
+        parent[high] = low
+    groups: dict[str, list[Edge]] = {}
+    for key in sorted(edges):
+        groups.setdefault(root(key[0]), []).append(edges[key])
+    return groups

@@ -1,0 +1,51 @@
+"""Faust's Kafka transport with two changes: a partition starts where Redis says it stands, and a fetch does not linger.
+Knows positions, nothing of what is consumed."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, cast
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+FETCH_WAIT_MS = 10
+Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """Faust hard-codes a fetch wait of 1.5 s; brokers that hold a fetch for the full wait would hold our events too."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    """Starts each assigned partition at the position the stores give; the group's commits are for lag display only.
+
+    `seek_to_committed` is the one place where this is safe: a seek while the agents run races with Faust's drain loop.
+    """
+
+    def _new_consumer_thread(self) -> Any:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        committed = dict(await super().seek_to_committed())
+        wanted = dict(
+            await cast(WatermarkTransport, self.transport).positions(
+                {TP(tp.topic, tp.partition) for tp in self.assignment()}
+            )
+        )
+        if wanted:
+            await self._thread.seek_wait(wanted)
+        return {**committed, **wanted}
+
+
+class WatermarkTransport(driver.Transport):
+    """The transport a worker's app is given; `positions` answers with the next offset to read per partition."""
+
+    Consumer: ClassVar[type] = _Consumer
+
+    def __init__(self, url: Any, app: Any, positions: Positions) -> None:
+        super().__init__(url, app)
+        self.positions = positions

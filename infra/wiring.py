@@ -1,0 +1,162 @@
+"""Where adapters are chosen: an installation's settings in, everything a composition root needs out. The only place that
+knows which adapter stands behind which port."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.ports import ApiKey, Consents, CrossFeatures, Decisions, Health, Log, Notices, People, Queues, Unavailable
+from engine.records import DecisionRecord
+from infra.archive import find_decision
+from infra.config import LiveConfiguration
+from infra.kafka_log import KafkaLog, cluster_id, ensure_topics
+from infra.ledger_store import ADMIN, WRITER, SqlKeys, open_database
+from infra.model_store import ModelStore
+from infra.redis_store import FAILURES, RedisDecisions, RedisNotices, RedisPeople, RedisQueues, connect
+from infra.redis_store_consent import RedisConsents
+from infra.redis_store_features import RedisFeatures
+from infra.redis_store_stream import PartitionStore
+from infra.settings import Settings
+from infra.training import promote
+from models.live import LiveModel
+
+REFRESH_SECONDS = 0.5
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Everything behind the routes, as adapters; its fields are those of the API's world."""
+
+    people: People
+    log: Log
+    consents: Consents
+    decisions: Decisions
+    cross: CrossFeatures
+    queues: Queues
+    notices: Notices
+    keys: SqlKeys
+    health: Health
+    configuration: LiveConfiguration
+    live_model: LiveModel
+    models: ModelStore
+    secret: bytes
+    clock: Callable[[], int]
+    promote: Callable[[str, bool], Awaitable[Mapping[str, Any]]]
+
+
+class FoundDecisions:
+    """Recent decisions from Redis, older ones from the archive."""
+
+    def __init__(self, recent: RedisDecisions, archive: str) -> None:
+        self._recent = recent
+        self._archive = archive
+
+    async def decision(self, decision_id: str) -> DecisionRecord | None:
+        found = await self._recent.decision(decision_id)
+        return found or await asyncio.to_thread(find_decision, self._archive, decision_id)
+
+
+class ServerHealth:
+    """Asks each server something small."""
+
+    def __init__(self, settings: Settings, redis: Any, live: tuple[LiveConfiguration, LiveModel]) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._configuration, self._model = live
+
+    async def problems(self) -> dict[str, str]:
+        redis, kafka = await asyncio.gather(self._asked(self._redis.ping), self._asked(self._broker))
+        return {
+            "redis": redis,
+            "kafka": kafka,
+            "model": self._model.problem,
+            "configuration": self._configuration.problem,
+        }
+
+    async def _broker(self) -> None:
+        await cluster_id(self._settings.kafka_url)
+
+    async def _asked(self, question: Callable[[], Awaitable[Any]]) -> str:
+        try:
+            async with asyncio.timeout(3):
+                await question()
+        except (*FAILURES, Unavailable, RuntimeError) as error:
+            return f"does not answer ({type(error).__name__})"
+        return ""
+
+
+def open_keys(settings: Settings) -> SqlKeys:
+    """The key store, with the first admin and write key in it when the settings name them."""
+    if settings.database.startswith("sqlite:///"):
+        Path(settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    keys = SqlKeys(open_database(settings.database), now_ms)
+    if settings.admin_key:
+        keys.ensure(ApiKey(ADMIN, "admin"), settings.admin_key)
+    if settings.write_key:
+        keys.ensure(ApiKey(WRITER, "write", source=WRITER), settings.write_key)
+    return keys
+
+
+async def prepare(settings: Settings) -> None:
+    """Make topics and record the number of partitions; refuses an installation made with another number."""
+    await ensure_topics(settings.kafka_url, settings.prefix, settings.partitions)
+    redis = connect(settings.redis_url)
+    try:
+        recorded = await PartitionStore(redis).claim_partitions(settings.partitions)
+    finally:
+        await redis.aclose()
+    if recorded != settings.partitions:
+        raise Unavailable(
+            f"this installation was made with {recorded} partitions; set RAPPORT_PARTITIONS={recorded}"
+            " (the number decides where every event lives and cannot change)"
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_world(settings: Settings) -> AsyncIterator[Opened]:
+    """Every adapter of one API process, open until the block ends."""
+    redis = connect(settings.redis_url)
+    log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
+    configuration = LiveConfiguration(settings.config_dir)
+    store = ModelStore(settings.models_dir)
+    live = LiveModel(store)
+    live.refresh()
+    await log.start()
+    refreshing = asyncio.create_task(_refresh(configuration, live))
+    try:
+        yield Opened(
+            people=RedisPeople(redis, settings.partitions),
+            log=log,
+            consents=RedisConsents(redis, settings.partitions),
+            decisions=FoundDecisions(RedisDecisions(redis, settings.partitions), settings.archive),
+            cross=RedisFeatures(redis, settings.prefix),
+            queues=RedisQueues(redis),
+            notices=RedisNotices(redis),
+            keys=open_keys(settings),
+            health=ServerHealth(settings, redis, (configuration, live)),
+            configuration=configuration,
+            live_model=live,
+            models=store,
+            secret=settings.key(),
+            clock=now_ms,
+            promote=lambda version, force: promote(settings, version, force),
+        )
+    finally:
+        refreshing.cancel()
+        await log.stop()
+        await redis.aclose()
+
+
+async def _refresh(configuration: LiveConfiguration, live: LiveModel) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS)
+        configuration.maybe_reload()
+        live.refresh()

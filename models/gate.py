@@ -1,0 +1,116 @@
+"""Who may be a candidate in one decision and what may be seen for it: consent, eligibility and contact policy over one
+person. Knows nothing of scores; whatever it reads of a person it reads through `reveal`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from engine.catalog import Action, Catalogue, Facts, Placement
+from engine.consent import (
+    LATEST_PURPOSE,
+    PAIR_PURPOSE,
+    SIGNAL_PURPOSES,
+    Consent,
+    Purposes,
+    Visible,
+    reveal,
+)
+from engine.decision import Blocked, Moments, eligible, permitted, rested
+from engine.profile import Profile
+from features.compute import Observed, observe
+
+SERVICE = "service"
+UNKNOWN_SEGMENT = "unknown"
+
+
+class Sight(msgspec.Struct, frozen=True, eq=False):
+    """What may be seen for one set of purposes, and the same as facts for rules. `answers` is the visible part that
+    contact policies look at: its timeline holds outcomes only."""
+
+    observed: Observed
+    facts: Facts
+    answers: Visible
+
+
+class Person(msgspec.Struct, frozen=True, eq=False):
+    """One person at one moment (`at` in ms), with consent and the request's context."""
+
+    profile: Profile
+    consent: Consent
+    policy: Purposes
+    context: Mapping[str, Any]
+    at: int
+
+
+def bearing(policy: Purposes) -> frozenset[str]:
+    """The purposes that open any part of a profile; others decide about actions, not about data."""
+    return frozenset((*policy.traits.values(), policy.other_traits, *SIGNAL_PURPOSES.values())) | {
+        LATEST_PURPOSE,
+        PAIR_PURPOSE,
+        SERVICE,
+    }
+
+
+class Sights:
+    """The views of one person during one decision: one reveal per distinct set of open purposes."""
+
+    def __init__(self, person: Person, data_purposes: frozenset[str]) -> None:
+        self.person = person
+        self._open = frozenset(p for p in data_purposes if person.consent.allows(p))
+        self._by_set: dict[frozenset[str], Sight] = {}
+        self.by_purpose: dict[str, Sight] = {}
+
+    def of(self, purpose: str) -> Sight:
+        """What may be seen for an action of this purpose: the purpose and the ones it uses, as far as allowed."""
+        if purpose not in self.by_purpose:
+            named = self.person.policy.purposes.get(purpose)
+            self.by_purpose[purpose] = self.through({purpose, *(named.uses if named else ())})
+        return self.by_purpose[purpose]
+
+    def through(self, purposes: Iterable[str]) -> Sight:
+        opened = self._open.intersection(purposes)
+        if opened not in self._by_set:
+            self._by_set[opened] = self._look(opened)
+        return self._by_set[opened]
+
+    def _look(self, purposes: frozenset[str]) -> Sight:
+        person = self.person
+        visible = reveal(person.profile, person.consent, purposes, person.policy)
+        observed = observe(visible, person.at)
+        traits = {name: trait.value for name, trait in visible.traits.items()}
+        outcomes = tuple(moment for moment in visible.timeline if moment.kind == "outcome")
+        answers = msgspec.structs.replace(visible, timeline=outcomes)
+        return Sight(observed, Facts(traits, observed.signals, person.context), answers)
+
+
+class Screened(msgspec.Struct, frozen=True, eq=False):
+    """The candidates in catalogue order with their sights, and the actions held back."""
+
+    actions: tuple[Action, ...]
+    sights: tuple[Sight, ...]
+    blocked: tuple[Blocked, ...]
+
+
+def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hour: int) -> Screened:
+    """Eligible, then permitted, then rested: the first rule that holds an action back is the one reported."""
+    now = Moments(sights.person.at, hour)
+    passed: list[tuple[Action, Sight]] = []
+    blocked: list[Blocked] = []
+    for action in catalogue.placed(placement.id):
+        sight = sights.of(action.purpose)
+        held = (
+            eligible(action, catalogue, sight.facts, now.at)
+            or permitted(action, placement, sights.person.consent)
+            or rested(action, placement, sight.answers, catalogue.policy, now)
+        )
+        if held is None:
+            passed.append((action, sight))
+        else:
+            blocked.append(held)
+    return Screened(tuple(a for a, _ in passed), tuple(s for _, s in passed), tuple(blocked))
+
+
+def segment_of(sights: Sights, catalogue: Catalogue) -> str:
+    """The person's segment for cross-profile counts, from what is visible for service alone."""
+    return catalogue.segment.text(sights.through({SERVICE}).facts) or UNKNOWN_SEGMENT

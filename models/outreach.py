@@ -1,0 +1,90 @@
+"""Outreach queues for many people at once: screens each, scores all with one call of the model. Knows nothing of where
+queues are kept."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from engine.catalog import Queue
+from engine.consent import country_of, resolve
+from engine.decision import Scored
+from engine.outreach import due_at, entry_of, urgency_of, waking_hour
+from engine.ports import Entry, PersonView
+from features.compute import Context, CrossCounts, Offer, fill
+from models.gate import Person, Screened, Sights, bearing, screen, segment_of
+from models.scorer import Rows
+from models.serving import Setting
+
+_NOBODY = CrossCounts()
+
+
+class _Turn(msgspec.Struct, frozen=True, eq=False):
+    """One person who belongs in one queue, with the candidates and their rows."""
+
+    queue: Queue
+    profile_id: str
+    screened: Screened
+    rows: Rows
+    urgency: float
+    due: int
+
+
+def queue_entries(views: Sequence[PersonView], setting: Setting, at: int) -> list[Entry]:
+    """The entries these people have now, over all queues; who has none belongs in no queue. `at` in ms."""
+    turns = [turn for view in views for turn in _turns(view, setting, at)]
+    if not turns:
+        return []
+    chances = setting.model.probabilities(np.concatenate([turn.rows for turn in turns])).tolist()
+    entries = []
+    for turn in turns:
+        own, chances = chances[: len(turn.rows)], chances[len(turn.rows) :]
+        scored = [
+            Scored(a.id, chance, a.value, 1.0, a.lever, a.explorable, a.group)
+            for a, chance in zip(turn.screened.actions, own, strict=True)
+        ]
+        entries.append(entry_of(turn.queue, turn.profile_id, scored, turn.urgency, (at, turn.due)))
+    return entries
+
+
+def standing(entries: Sequence[Entry], views: Sequence[PersonView], setting: Setting, at: int) -> list[Entry]:
+    """Those of the entries (parallel to `views`) that may be acted on now: consent, caps and quiet hours are asked
+    again at the moment of reading."""
+    kept = []
+    for entry, view in zip(entries, views, strict=True):
+        queue = setting.catalogue.queues.get(entry.queue)
+        if queue is None or view.profile_id != entry.profile_id:
+            continue
+        turn = next((t for t in _turns(view, setting, at) if t.queue.id == queue.id), None)
+        if turn is not None and turn.due <= at and entry.action_id in {a.id for a in turn.screened.actions}:
+            kept.append(entry)
+    return kept
+
+
+def _turns(view: PersonView, setting: Setting, at: int) -> list[_Turn]:
+    catalogue = setting.catalogue
+    profile = view.profile
+    consent = resolve(view.held, setting.purposes, country_of(profile))
+    sights = Sights(Person(profile, consent, setting.purposes, {}, at), bearing(setting.purposes))
+    zone = consent.settings.get("time_zone", catalogue.policy.default_zone)
+    turns = []
+    for queue in catalogue.queues.values():
+        sight = sights.of(catalogue.actions[queue.actions[0]].purpose) if queue.actions else None
+        urgency = urgency_of(queue, catalogue, sight.facts) if sight is not None else None
+        if urgency is None:
+            continue
+        screened = _screened(sights, queue, setting, waking_hour(queue, catalogue.policy, at, zone))
+        if screened.actions:
+            segment = segment_of(sights, catalogue)
+            cross = tuple(setting.cross.get((a.id, segment), _NOBODY) for a in screened.actions)
+            offer = Offer(screened.actions, cross, Context(queue.placement), at)
+            rows = fill([s.observed for s in screened.sights], offer)
+            due = due_at(queue, catalogue.policy, at, zone)
+            turns.append(_Turn(queue, view.profile_id, screened, rows, urgency, due))
+    return turns
+
+
+def _screened(sights: Sights, queue: Queue, setting: Setting, hour: int) -> Screened:
+    everything = screen(sights, setting.catalogue, setting.catalogue.placements[queue.placement], hour)
+    pairs = [(a, s) for a, s in zip(everything.actions, everything.sights, strict=True) if a.id in queue.actions]
+    return Screened(tuple(a for a, _ in pairs), tuple(s for _, s in pairs), ())

@@ -1,0 +1,105 @@
+"""What gives candidates their probabilities: the trained model, or the assumed rates while there is none. Knows nothing
+of decisions, of files or of how a model was trained."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import lightgbm
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from features.spec import FEATURES, INDEX
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float32]
+PRIOR_VERSION = "prior"
+PRIOR_COLUMN = "action_prior_rate"
+MODEL_FILE, CALIBRATION_FILE, CARD_FILE = "model.txt", "calibration.json", "card.json"
+SPEC_OF: dict[str, str] = {feature.name: feature.spec_hash for feature in FEATURES}
+
+
+class ModelError(Exception):
+    """Base of everything the models raise on purpose."""
+
+
+class Unfit(ModelError):
+    """A stored model that must not serve: it cannot be read, or a column it uses means something else now."""
+
+
+class Scorer(Protocol):
+    """Gives each row of shape (rows, len(COLUMNS)) the probability of a good outcome when shown, in [0, 1]."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def probabilities(self, rows: Rows) -> Floats: ...
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """A monotone curve from raw to calibrated probability, linear between breakpoints, flat beyond them."""
+
+    kind: str
+    raw: tuple[float, ...] = (0.0, 1.0)
+    calibrated: tuple[float, ...] = (0.0, 1.0)
+
+    def apply(self, raw: Floats) -> Floats:
+        return np.interp(raw, self.raw, self.calibrated)
+
+
+class PriorModel:
+    """Cold start: the rate each action is assumed to have, whoever it is shown to."""
+
+    version = PRIOR_VERSION
+    columns: tuple[str, ...] = (PRIOR_COLUMN,)
+
+    def probabilities(self, rows: Rows) -> Floats:
+        return rows[:, INDEX[PRIOR_COLUMN]].astype(np.float64)
+
+
+class Model:
+    """A LightGBM response model with its calibration; it reads only the columns it was trained to use."""
+
+    def __init__(self, version: str, booster: lightgbm.Booster, calibration: Calibration) -> None:
+        self.version = version
+        self.booster = booster
+        self.calibration = calibration
+        self.columns: tuple[str, ...] = tuple(booster.feature_name())
+        self._positions = np.asarray([INDEX[name] for name in self.columns])
+
+    def matrix(self, rows: Rows) -> Floats:
+        """The columns the booster reads, in its order: shape (rows, len(self.columns))."""
+        return rows[:, self._positions].astype(np.float64)
+
+    def probabilities(self, rows: Rows) -> Floats:
+        # two threads make the slowest answers slower; one row of work is far below the cost of a thread
+        raw = self.booster.predict(self.matrix(rows), num_threads=1, validate_features=False)
+        return np.clip(self.calibration.apply(np.asarray(raw, dtype=np.float64)), 0.0, 1.0)
+
+
+def used_columns(card: Mapping[str, Any]) -> dict[str, str]:
+    """Column name to spec hash of every column the model uses, as its card says."""
+    return dict(card.get("columns", {}))
+
+
+def changed_columns(card: Mapping[str, Any]) -> list[str]:
+    """The used columns that are gone or whose spec hash is another now."""
+    return sorted(name for name, spec in used_columns(card).items() if SPEC_OF.get(name) != spec)
+
+
+def load_model(files: Mapping[str, bytes]) -> Model:
+    """The model of a stored bundle. Raises `Unfit` where a used column has changed or the files cannot be read."""
+    try:
+        card = json.loads(files[CARD_FILE])
+        changed = changed_columns(card)
+        if changed:
+            raise Unfit(f"columns it uses have changed: {', '.join(changed)}; train a new model")
+        calibration = msgspec.json.decode(files[CALIBRATION_FILE], type=Calibration)
+        booster = lightgbm.Booster(model_str=files[MODEL_FILE].decode())
+        return Model(card["version"], booster, calibration)
+    except (KeyError, ValueError, msgspec.MsgspecError, lightgbm.basic.LightGBMError) as error:
+        raise Unfit(f"the stored model cannot be read ({type(error).__name__}); train or import it again") from error

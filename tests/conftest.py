@@ -1,0 +1,69 @@
+"""Fixtures every test may ask for: real servers, one of each for the whole run."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from infra.embedded import free_port, start_broker, start_redis
+from infra.processes import RunningServer
+from tests.servers import Absent, start_kafka, start_real_redis
+
+Start = Callable[[Path], Coroutine[Any, Any, RunningServer]]
+
+
+@contextmanager
+def running(start: Start, data_dir: Path) -> Iterator[RunningServer]:
+    """The server while the block runs; skips when it is absent, fails instead when RAPPORT_REQUIRE_SERVERS is 1."""
+    loop = asyncio.new_event_loop()
+    try:
+        server = loop.run_until_complete(start(data_dir))
+    except Absent as absent:
+        loop.close()
+        give_up = pytest.fail if os.environ.get("RAPPORT_REQUIRE_SERVERS") == "1" else pytest.skip
+        give_up(str(absent))
+    try:
+        yield server
+    finally:
+        loop.run_until_complete(server.stop())
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running(lambda home: start_broker(free_port(), home), tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running(lambda home: start_redis(free_port(), home), tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running(start_kafka, tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def real_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running(start_real_redis, tmp_path_factory.mktemp("real-redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["embedded_broker", pytest.param("real_kafka", marks=pytest.mark.kafka)])
+def any_broker(request: pytest.FixtureRequest) -> RunningServer:
+    """The test runs twice: on the embedded broker and on Apache Kafka."""
+    return cast(RunningServer, request.getfixturevalue(request.param))
+
+
+@pytest.fixture(scope="session", params=["embedded_redis", pytest.param("real_redis", marks=pytest.mark.redis)])
+def any_redis(request: pytest.FixtureRequest) -> RunningServer:
+    """The test runs twice: on the embedded Redis or Valkey and on the machine's redis-server."""
+    return cast(RunningServer, request.getfixturevalue(request.param))

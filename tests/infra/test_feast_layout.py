@@ -1,0 +1,79 @@
+"""The bytes of Feast's layout against Feast's own functions."""
+
+import numpy as np
+import pytest
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import _mmh3
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from features.views import VIEWS, View
+from infra.feast_layout import (
+    Rows,
+    decode_row,
+    decode_timestamp,
+    decode_value,
+    encode_rows,
+    encode_timestamp,
+    encode_version,
+    entity_key,
+    layout_of,
+    tombstone,
+)
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+FLOATS = hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=st.floats(width=32))
+TIMES = st.integers(0, 4_000_000_000_000)
+
+
+@given(st.dictionaries(TEXTS.filter(bool), TEXTS, min_size=1, max_size=3))
+def test_entity_keys_are_feasts(keys: dict[str, str]) -> None:
+    names, values = list(keys), list(keys.values())
+    theirs = EntityKey(join_keys=names, entity_values=[Value(string_val=value) for value in values])
+    assert entity_key(names, values) == serialize_entity_key(theirs, entity_key_serialization_version=3)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_fields_are_feasts_and_all_different(view: View) -> None:
+    layout = layout_of(view)
+    assert layout.fields == tuple(_mmh3(f"{view.name}:{name}") for name in view.names)
+    assert len({*layout.fields, layout.timestamp_field, layout.version_field}) == len(view.names) + 2
+
+
+@given(FLOATS)
+def test_values_are_feasts_and_come_back(rows: Rows) -> None:
+    for row, packed in zip(rows, encode_rows(rows), strict=True):
+        cells = [packed[start : start + 5] for start in range(0, len(packed), 5)]
+        theirs = [bytes(5) if np.isnan(v) else Value(float_val=float(v)).SerializeToString() for v in row]
+        assert cells == theirs
+        np.testing.assert_array_equal(decode_row(packed), row)
+        np.testing.assert_array_equal([np.float32(decode_value(cell)) for cell in cells], row)
+
+
+def test_a_missing_or_empty_value_is_nan() -> None:
+    assert np.isnan([decode_value(None), decode_value(b"")]).all()
+
+
+@given(TIMES)
+def test_timestamps_are_feasts_and_come_back(at: int) -> None:
+    theirs = Timestamp()
+    theirs.FromMilliseconds(at)
+    assert encode_timestamp(at) == theirs.SerializeToString()
+    assert decode_timestamp(encode_timestamp(at)) == at
+
+
+@given(*(st.tuples(*(st.integers(0, 2**53) for _ in range(3))) for _ in range(2)))
+def test_versions_compare_as_text(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    assert (encode_version(left) < encode_version(right)) == (left < right)
+
+
+@given(st.integers(0, 2**53), st.integers(0, 2**53), st.integers(0, 2**53))
+def test_a_tombstone_lies_between_two_link_versions(link: int, consent: int, count: int) -> None:
+    for inside in ((link, consent, count), (link, count)):
+        assert encode_version(inside) < tombstone(link)
+    assert tombstone(link) < encode_version((link + 1, 0, 0))
+    assert tombstone(link) < encode_version((link + 1, 0))
