@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from api.schemas import (
+from api.schemas_people import (
     ConsentAnswer,
     IdentifierSeen,
     OpenIssue,

@@ -2,14 +2,29 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
 from api import errors, metrics
+from api.cors import BrowserDoor
 from api.deps import World
-from api.routes import ingest, ops
+from api.ingest_documents import SCHEMES
+from api.routes import consent, decisions, desk, ingest, links, ops, outcomes, outreach, pages, profiles
+from api.throttle import Throttle
 
-ROUTERS = (ingest.router, ops.router)
+ROUTERS = (
+    ingest.router,
+    links.router,
+    consent.router,
+    profiles.router,
+    decisions.router,
+    outcomes.router,
+    outreach.router,
+    desk.router,
+    pages.router,
+    ops.router,
+)
 Opening = Callable[[], AbstractAsyncContextManager[World]]
 DESCRIPTION = """Real-time customer profiles, next-best actions and outreach queues, consent first.
 
@@ -17,36 +32,52 @@ Events come in with a write key, everything else is asked with an API key. Failu
 `code` is stable."""
 
 
-def _application() -> FastAPI:
-    app = FastAPI(
+class Application(FastAPI):
+    """The application; its OpenAPI document also names the ways a sender of events may sign in."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document.setdefault("components", {}).setdefault("securitySchemes", {}).update(SCHEMES)
+        return document
+
+
+def _application() -> Application:
+    app = Application(
         title="Rapport",
         version="0.1.0",
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redirect_slashes=False,
     )
+    # the last one added is the first a request meets
     errors.install(app)
+    app.add_middleware(BrowserDoor, paths=ingest.PATHS, prefixes=ingest.PREFIXES)
     app.add_middleware(metrics.Measured)
     for router in ROUTERS:
         app.include_router(router)
     return app
 
 
-def create_app(world: World) -> FastAPI:
+def _furnish(app: Application, world: World) -> None:
+    app.state.world = world
+    app.state.throttle = Throttle(world.limits.requests_per_second)
+
+
+def create_app(world: World) -> Application:
     """The application over an open world; its owner closes it."""
     app = _application()
-    app.state.world = world
+    _furnish(app, world)
     return app
 
 
-def serve_app(opening: Opening) -> FastAPI:
+def serve_app(opening: Opening) -> Application:
     """The application that opens its world when the server starts and closes it when the server stops."""
     app = _application()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with opening() as world:
-            app.state.world = world
+            _furnish(app, world)
             yield
 
     app.router.lifespan_context = lifespan

@@ -1,6 +1,5 @@
 """Composition root of the HTTP side: settings, adapters, application, server. `python -m api.asgi` serves it."""
 
-import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator
@@ -39,7 +38,7 @@ def serve() -> None:
         timeout_graceful_shutdown=10,
         server_header=False,
     )
-    asyncio.run(uvicorn.Server(config).serve(), debug=False)
+    uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def token_of(place: Place) -> str:
 def place_in(token: str) -> Place:
     """The place a token names. Raises a 400 for a token that is none of ours."""
     try:
-        return _DECODER.decode(urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
+        place: Place = _DECODER.decode(urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
+        return place
     except (msgspec.MsgspecError, binascii.Error, UnicodeEncodeError) as error:
         message = "the cursor is not one of this API; use `next` of the previous page as it was given"
         raise Problem(400, "invalid_cursor", message) from error

@@ -16,6 +16,7 @@ _TITLES: dict[int, str] = {
     404: "There is no such thing",
     409: "The state of things does not allow it",
     412: "If-Match names an older version; read again and retry",
+    415: "The content type is not one this operation reads",
     422: "The request is readable, but a value in it is not usable",
     428: "If-Match is required, because the change widens what is allowed",
     429: "Too many requests; retry after the given seconds",

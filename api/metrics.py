@@ -30,6 +30,11 @@ WITHHELD = Counter(
     ("source", "verdict"),
     registry=REGISTRY,
 )
+UNATTRIBUTED = Counter(
+    "rapport_outcomes_unattributed_total",
+    "Tracked events naming a decision that is unknown or did not answer with their action",
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

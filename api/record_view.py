@@ -1,6 +1,7 @@
 """A past decision as one reader may see it today: its answer, and its inputs as far as the reader's purposes and the
 person's present consent reach. Knows records; handles no request."""
 
+import re
 from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,17 +26,26 @@ def recorded_decision(
     """The answer of that day with `record` added. What has been withdrawn since is withheld: nobody reads it here."""
     consent = consent_of(view, policy)
     open_to = frozenset(purpose for purpose in purposes if consent.allows(purpose))
-    return {**_answer(record, open_to), "record": _inputs(record, open_to, policy)}
+    inputs = _inputs(record, open_to, policy)
+    closed = [str(value) for name, value in _known(record).items() if name not in inputs.known]
+    return {**_answer(record, open_to, closed), "record": inputs}
 
 
-def _answer(record: DecisionRecord, open_to: frozenset[str]) -> dict[str, Any]:
-    used = record.answer.get("consent", {}).get("purposes_used", [])
-    is_open = open_to.issuperset(used)
+def _answer(record: DecisionRecord, open_to: frozenset[str], closed: list[str]) -> dict[str, Any]:
+    """The answer without texts that a closed value was filled into."""
     actions = [
-        {**a, "content": a["content"] if is_open else None, "reasons": list(_reasons(a["reasons"], open_to))}
-        for a in record.answer.get("actions", [])
+        {
+            **action,
+            "content": None if _names_any(action["content"], closed) else action["content"],
+            "reasons": list(_reasons(action["reasons"], open_to)),
+        }
+        for action in record.answer.get("actions", [])
     ]
     return {**record.answer, "actions": actions}
+
+
+def _names_any(text: str, values: list[str]) -> bool:
+    return any(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) for value in values if value)
 
 
 def _reasons(reasons: list[dict[str, Any]], open_to: frozenset[str]) -> Iterator[dict[str, Any]]:

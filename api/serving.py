@@ -21,7 +21,7 @@ from models.serving import Ask, Setting, decide, decide_many
 
 CROSS_AGE_MS = 1000
 PATIENCE_MS = 60_000
-LOOKS = 8
+LOOKS = 2
 
 
 class CrossCache:

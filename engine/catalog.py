@@ -1,17 +1,24 @@
 """The catalogue: actions, placements, contact policy and outreach queues as frozen values, with their rules compiled.
 Knows nothing of files or of people; the configuration comes in as plain data and every error names its place."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from cel_expr_python import cel
 
 from engine.errors import InvalidCatalogue
-from engine.signals import CHANNELS
+from engine.signals import CHANNELS, DAY, LONGEST_CATEGORY
 
 FACTS = ("traits", "signals", "context")
 _ENVIRONMENT = cel.NewEnv(variables={name: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for name in FACTS})
+WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
+_PLACE = re.compile(r" - at (?:key in )?`\$\.?(.*?)`$")
+Problem = tuple[str, str]
 EXPLORATIONS = frozenset({"none", "epsilon", "uniform"})
 
 
@@ -132,6 +139,14 @@ def _compile(source: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
 
 
+def instant(day: str | None, otherwise: int) -> int:
+    """The moment (ms) an ISO 8601 date or time stands for, UTC where it names no zone."""
+    if day is None:
+        return otherwise
+    moment = datetime.fromisoformat(day)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 class Catalogue:
     """The validated catalogue with compiled rules, in the order of its file."""
 
@@ -152,59 +167,118 @@ class Catalogue:
         return self._placed[placement]
 
 
-def _check_action(path: str, action: Action, placements: frozenset[str]) -> None:
-    problems = {
-        "channels": [c for c in action.channels if c not in CHANNELS],
-        "placements": [p for p in action.placements if p not in placements],
-    }
-    for field, wrong in problems.items():
-        if wrong:
-            raise InvalidCatalogue(f"{path}.{field}", f"unknown {field}: {', '.join(wrong)}")
-    if not 0.0 <= action.prior_rate <= 1.0:
-        raise InvalidCatalogue(f"{path}.prior_rate", "must lie between 0 and 1")
+def _unknown(field: str, names: Iterable[str], known: Collection[str]) -> Iterator[Problem]:
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        yield field, f"unknown: {', '.join(wrong)}; known are {', '.join(sorted(known))}"
+
+
+def _bad_caps(field: str, caps: Mapping[str, int]) -> Iterator[Problem]:
+    yield from _unknown(field, caps, WINDOWS)
+    if any(most < 0 for most in caps.values()):
+        yield field, "a cap is 0 or more"
+
+
+def _bad_time(field: str, day: str | None) -> Iterator[Problem]:
+    try:
+        instant(day, 0)
+    except ValueError:
+        yield field, "not an ISO 8601 date or time; write for example 2026-01-31"
+
+
+def _bad_number(field: str, number: float, most: float = math.inf) -> Iterator[Problem]:
+    if not math.isfinite(number) or not 0.0 <= number <= most:
+        yield field, "must be a number of 0 or more" if most == math.inf else f"must lie between 0 and {most:g}"
+
+
+def _action_problems(action: Action, placements: Collection[str]) -> Iterator[Problem]:
+    yield from _unknown("channels", action.channels, CHANNELS)
+    yield from _unknown("placements", action.placements, placements)
+    yield from _bad_caps("cap", action.cap)
+    yield from _bad_time("start", action.start)
+    yield from _bad_time("end", action.end)
+    yield from _bad_number("prior_rate", action.prior_rate, 1.0)
+    for field in ("value", "cost", "lever"):
+        yield from _bad_number(field, getattr(action, field))
+    for name, weight in action.weights.items():
+        yield from _bad_number(f"weights.{name}", weight)
     if not action.content:
-        raise InvalidCatalogue(f"{path}.content", "needs at least one language")
+        yield "content", "needs at least one language"
+    if not 0 < len(action.category) <= LONGEST_CATEGORY:
+        yield "category", f"is 1 to {LONGEST_CATEGORY} characters long"
 
 
-def _check_rule(path: str, source: str) -> None:
+def _placement_problems(placement: Placement) -> Iterator[Problem]:
+    yield from _unknown("channel", [placement.channel], CHANNELS)
+    yield from _unknown("exploration.kind", [placement.exploration.kind], EXPLORATIONS)
+    yield from _bad_number("exploration.share", placement.exploration.share, 1.0)
+    if placement.limit < 1:
+        yield "limit", "must be 1 or more"
+
+
+def _policy_problems(policy: ContactPolicy) -> Iterator[Problem]:
+    yield from _bad_caps("caps", policy.caps)
+    yield from _unknown("channel_caps", policy.channel_caps, CHANNELS)
+    for channel, caps in policy.channel_caps.items():
+        yield from _bad_caps(f"channel_caps.{channel}", caps)
+    yield from _unknown("quiet_channels", policy.quiet_channels, CHANNELS)
+    yield from _bad_number("quiet_start", policy.quiet_start, 23)
+    yield from _bad_number("quiet_end", policy.quiet_end, 23)
+    yield from _bad_number("rest_after_decline_days", policy.rest_after_decline_days)
+    try:
+        ZoneInfo(policy.default_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield "default_zone", "not a time zone; write for example Europe/Berlin"
+
+
+def _queue_problems(queue: Queue, actions: Collection[str], placements: Collection[str]) -> Iterator[Problem]:
+    yield from _unknown("actions", queue.actions, actions)
+    yield from _unknown("placement", [queue.placement], placements)
+    yield from _unknown("channel", [queue.channel], CHANNELS)
+
+
+def _rule_problems(field: str, source: str) -> Iterator[Problem]:
     try:
         Rule(source)
     except ValueError as error:
-        raise InvalidCatalogue(path, str(error)) from error
+        yield field, str(error)
 
 
-def _check_unique(path: str, ids: list[str]) -> None:
+def _repeated(name: str, ids: Sequence[str]) -> Iterator[Problem]:
     for index, one in enumerate(ids):
         if one in ids[:index]:
-            raise InvalidCatalogue(f"{path}[{index}].id", f"{one} is used twice")
+            yield f"{name}[{index}].id", f"{one} is used twice"
+
+
+def _under(path: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    return ((f"{path}.{field}", message) for field, message in problems)
+
+
+def _problems(documents: Documents) -> Iterator[Problem]:
+    """Everything that is wrong with the catalogue, as (place, sentence), in the order of its file."""
+    actions, placements = {a.id for a in documents.actions}, {p.id for p in documents.placements}
+    for index, action in enumerate(documents.actions):
+        yield from _under(f"actions[{index}]", _action_problems(action, placements))
+        yield from _rule_problems(f"actions[{index}].when", action.when)
+    for index, placement in enumerate(documents.placements):
+        yield from _under(f"placements[{index}]", _placement_problems(placement))
+    yield from _under("contact_policy", _policy_problems(documents.contact_policy))
+    for index, queue in enumerate(documents.queues):
+        yield from _under(f"queues[{index}]", _queue_problems(queue, actions, placements))
+        yield from _rule_problems(f"queues[{index}].when", queue.when)
+        yield from _rule_problems(f"queues[{index}].urgency", queue.urgency)
+    for name in ("actions", "placements", "queues"):
+        yield from _repeated(name, [one.id for one in getattr(documents, name)])
+    yield from _rule_problems("segment", documents.segment)
 
 
 def parse_catalogue(data: Any) -> Catalogue:
-    """Validate plain data (as read from YAML) into a catalogue. Raises `InvalidCatalogue` naming the place."""
+    """Validate plain data (as read from YAML) into a catalogue. Raises `InvalidCatalogue` naming the first place."""
     try:
         documents = msgspec.convert(data, Documents)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        raise InvalidCatalogue(path.rstrip("`").lstrip(".") or "catalogue", message) from error
-    placements = frozenset(p.id for p in documents.placements)
-    for index, action in enumerate(documents.actions):
-        _check_action(f"actions[{index}]", action, placements)
-        _check_rule(f"actions[{index}].when", action.when)
-    for index, placement in enumerate(documents.placements):
-        if placement.exploration.kind not in EXPLORATIONS or not 0.0 <= placement.exploration.share <= 1.0:
-            raise InvalidCatalogue(f"placements[{index}].exploration", "kind is none, epsilon or uniform; share 0 to 1")
-    _check_queues(documents)
-    _check_unique("actions", [a.id for a in documents.actions])
-    _check_unique("placements", [p.id for p in documents.placements])
-    _check_rule("segment", documents.segment)
+        found = _PLACE.search(str(error))
+        raise InvalidCatalogue(found[1] if found and found[1] else "catalogue", _PLACE.sub("", str(error))) from error
+    for path, message in _problems(documents):
+        raise InvalidCatalogue(path, message)
     return Catalogue(documents)
-
-
-def _check_queues(documents: Documents) -> None:
-    known = {action.id for action in documents.actions}
-    for index, queue in enumerate(documents.queues):
-        for field, source in (("when", queue.when), ("urgency", queue.urgency)):
-            _check_rule(f"queues[{index}].{field}", source)
-        wrong = [a for a in queue.actions if a not in known]
-        if wrong:
-            raise InvalidCatalogue(f"queues[{index}].actions", f"unknown actions: {', '.join(wrong)}")

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from engine.consent import REFUSALS, Held
-from engine.events import Event
+from engine.events import CONSENT_CHANGED, Event
 from engine.identifiers import Identifier, identifier_id
 
 KEEP, DROP, PSEUDONYMISE = "keep", "drop", "pseudonymise"
 PSEUDONYM = "pseudonym"
+_CONTEXT_OF_NOBODY = ("channel", "locale", "timezone")
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,34 +29,74 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.on_refusal != KEEP and bool(self.collection_purpose)
 
 
-def refuses(held: Held | None, event: Event, purpose: str) -> bool:
-    """Whether collection for `purpose` was explicitly refused: by the event itself, or by the latest thing said under
-    its home. Who was never asked did not refuse."""
-    if event.consent is not None and event.consent.get(purpose) is False:
-        return True
+class Collected(msgspec.Struct, frozen=True):
+    """What may be kept of a batch, as it may be kept, and how many events were left out or lost their person."""
+
+    events: list[Event]
+    dropped: int = 0
+    pseudonymised: int = 0
+
+
+def _refused(held: Held | None, purpose: str) -> bool:
     said = held.statements.get(purpose, ()) if held is not None else ()
     latest = max(said, key=lambda s: (s.at, s.status in REFUSALS), default=None)
     return latest is not None and latest.status in REFUSALS
 
 
+def refuses(held: Held | None, event: Event, purpose: str) -> bool:
+    """Whether collection for `purpose` was explicitly refused: by the event itself, or by the latest thing said under
+    its home. Who was never asked did not refuse."""
+    carried = event.consent is not None and event.consent.get(purpose) is False
+    return carried or _refused(held, purpose)
+
+
 def pseudonymised(event: Event, secret: bytes) -> Event:
-    """The event without anything that names somebody, under a home that cannot be led back to the first one."""
+    """The event without anything that names somebody, under a home that nobody without the secret can lead back."""
     home = identifier_id(secret, PSEUDONYM, event.home)
-    named = (Identifier(PSEUDONYM, home, home),)
-    context = {name: value for name, value in event.context.items() if name in ("channel", "locale", "timezone")}
     return msgspec.structs.replace(
-        event, home=home, identifiers=named, traits={}, properties={}, context=context, consent=None
+        event,
+        home=home,
+        identifiers=(Identifier(PSEUDONYM, home, home),),
+        traits={},
+        properties={},
+        context={name: value for name, value in event.context.items() if name in _CONTEXT_OF_NOBODY},
+        consent=None,
     )
 
 
-def collected(events: Sequence[Event], held: Mapping[str, Held], source: Source, secret: bytes) -> list[Event]:
+def narrowing(event: Event, held: Held | None) -> Event | None:
+    """What is left of an event that may not be kept: the refusals it carried that were not known yet, and nothing
+    else. A refusal must not be lost with the event that brought it."""
+    news = {p: False for p, yes in (event.consent or {}).items() if not yes and not _refused(held, p)}
+    if not news:
+        return None
+    return msgspec.structs.replace(
+        event,
+        message_id=f"{event.message_id}:consent",
+        kind="track",
+        name=CONSENT_CHANGED,
+        identifiers=event.identifiers[:1],
+        traits={},
+        properties={},
+        context={},
+        consent=news,
+    )
+
+
+def collected(events: Sequence[Event], held: Mapping[str, Held], source: Source, secret: bytes) -> Collected:
     """The events that may be kept, as they may be kept. An explicit change of consent always passes."""
     if not source.asks:
-        return list(events)
-    kept = []
+        return Collected(list(events))
+    kept: list[Event] = []
+    refused = 0
     for event in events:
-        if event.explicit or not refuses(held.get(event.home), event, source.collection_purpose):
+        said = held.get(event.home)
+        if event.explicit or not refuses(said, event, source.collection_purpose):
             kept.append(event)
-        elif source.on_refusal == PSEUDONYMISE:
-            kept.append(pseudonymised(event, secret))
-    return kept
+            continue
+        refused += 1
+        left = narrowing(event, said)
+        kept += [left] if left is not None else []
+        kept += [pseudonymised(event, secret)] if source.on_refusal == PSEUDONYMISE else []
+    by_verdict = {"pseudonymised" if source.on_refusal == PSEUDONYMISE else "dropped": refused}
+    return Collected(kept, **by_verdict)

@@ -8,12 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Facts, Placement
+from engine.catalog import WINDOWS, Action, Catalogue, ContactPolicy, Exploration, Facts, Placement, instant
 from engine.consent import Consent, Visible
 from engine.profile import Contact
 from engine.signals import DAY
-
-WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 
 
 class Blocked(msgspec.Struct, frozen=True):
@@ -88,14 +86,7 @@ def is_quiet(hour: int, policy: ContactPolicy) -> bool:
 
 
 def _running(action: Action, at: int) -> bool:
-    return _instant(action.start, 0) <= at < _instant(action.end, 1 << 62)
-
-
-def _instant(day: str | None, otherwise: int) -> int:
-    if day is None:
-        return otherwise
-    moment = datetime.fromisoformat(day)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return instant(action.start, 0) <= at < instant(action.end, 1 << 62)
 
 
 def eligible(action: Action, catalogue: Catalogue, facts: Facts, at: int) -> Blocked | None:

@@ -25,12 +25,19 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 def is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether every integer fits 64 bits and nothing is nested deeper than 16: what records can carry."""
-    if isinstance(value, dict):
-        return depth < MAX_DEPTH and all(is_plain(v, depth + 1) for v in value.values() if type(v) is not str)
-    if isinstance(value, list):
-        return depth < MAX_DEPTH and all(is_plain(v, depth + 1) for v in value if type(v) is not str)
-    return not isinstance(value, int) or -_INT64 <= value < _INT64
+    """Whether every integer inside an object or array fits 64 bits and nothing in it is nested deeper than 16: what
+    records can carry."""
+    if depth >= MAX_DEPTH:
+        return False
+    # a plain loop over exact types: this runs over every value of every event
+    for inner in value.values() if type(value) is dict else value:
+        kind = type(inner)
+        if kind is dict or kind is list:
+            if not is_plain(inner, depth + 1):
+                return False
+        elif kind is int and not -_INT64 <= inner < _INT64:
+            return False
+    return True
 
 
 def _checked(item: Any) -> dict[str, Any]:

@@ -92,14 +92,14 @@ def encode(value: Record | DecisionRecord | Any) -> bytes:
 def decode_record(data: bytes) -> Record:
     try:
         return _RECORD.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Unreadable("the bytes are not a record of this version") from error
 
 
 def decode_decision(data: bytes) -> DecisionRecord:
     try:
         return _DECISION.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Unreadable("the bytes are not a decision record of this version") from error
 
 

@@ -27,6 +27,7 @@ CONTACT_EVENTS: dict[str, str] = {
     "Ticket Created": "other",
 }
 MAX_CATEGORIES_PER_EVENT = 20
+LONGEST_CATEGORY = 64
 Observation = tuple[str, int]
 _NUMERIC = (int, float, str)
 
@@ -97,7 +98,7 @@ def categories_of(properties: Mapping[str, Any]) -> tuple[str, ...]:
     for item in (properties, *(products if isinstance(products, list) else ())):
         category = item.get("category") if isinstance(item, dict) else None
         if isinstance(category, str) and category:
-            found[category[:64]] = None
+            found[category[:LONGEST_CATEGORY]] = None
         if len(found) >= MAX_CATEGORIES_PER_EVENT:
             break
     return tuple(found)
@@ -151,7 +152,7 @@ def _response(event: Event) -> tuple[Observation, ...]:
     outcome, category = event.name, event.properties.get("category")
     if outcome not in RESPONSES:
         return ()
-    by_category = ((f"{outcome}@{category[:64]}", 1),) if isinstance(category, str) and category else ()
+    by_category = ((f"{outcome}@{category[:LONGEST_CATEGORY]}", 1),) if isinstance(category, str) and category else ()
     return ((f"responses.{outcome}", 1), *by_category)
 
 

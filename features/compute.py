@@ -19,6 +19,7 @@ from features.spec import BUCKETS, BY_VIEW, COLUMNS, INDEX, Feature
 Row = npt.NDArray[np.float32]
 NAN = float("nan")
 SMOOTHING = 20.0
+LARGEST = 3e38
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -43,7 +44,8 @@ def bucket(value: Any) -> float:
 
 
 def _number(value: Any, default: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """The number as far as a float32 can hold it; anything else is the default."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
         return default
     return float(value)
 

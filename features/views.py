@@ -7,6 +7,8 @@ from features.spec import BY_VIEW
 
 PROJECT = "rapport"
 SERVICE = "next_best_action"
+# of stored rows: the time a change was applied
+TIMESTAMP = "event_timestamp"
 IMPRESSIONS, ACCEPTED = "cross_impressions", "cross_accepted"
 
 

@@ -13,7 +13,6 @@ from engine.catalog import Catalogue
 from engine.ports import ApiKey, Unavailable
 from infra.cli_models import register
 from infra.config import load
-from infra.demo.run import DemoOptions, run_demo
 from infra.doctor import examine
 from infra.kafka_log import describe_topics
 from infra.ledger_store import ROLES, KeyNameTaken, SqlKeys, new_secret
@@ -88,6 +87,9 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Open the report when done.")] = False,
 ) -> None:
     """Replay real purchases, import a real bandit log, run the contact-centre simulator; ends with a report."""
+    # reason: pandas, LightGBM and matplotlib take seconds to import, and nothing else here needs them
+    from infra.demo.run import DemoOptions, run_demo  # noqa: PLC0415
+
     settings = _settings()
     admin, write = _demo_keys(settings)
     options = DemoOptions(base_url=f"http://{settings.host}:{settings.port}", admin_key=admin, write_key=write)

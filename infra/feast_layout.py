@@ -2,7 +2,8 @@
 Knows bytes only: no Redis, and no Feast, whose import takes seconds."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import mmh3
 import msgspec
@@ -14,10 +15,13 @@ from features.views import PROJECT, View
 Rows = npt.NDArray[np.float32]
 STRING = 2
 FLOAT_TAG = 0x35
-VALUE_BYTES = 5
-# no ValueProto begins with 0: five zeros stand for a null on the way to Redis, where it is the empty text
-NULL = bytes(VALUE_BYTES)
+FIELD_BYTES, VALUE_BYTES = 4, 5
+NAN = bytes([FLOAT_TAG]) + struct.pack("<f", float("nan"))
+_CELL = np.dtype([("tag", np.uint8), ("value", "<f4")])
+# msgpack's short text: the reader inside Redis knows no binary type
+TEXT = 0xA0
 _U32 = struct.Struct("<I")
+_TEXT_HEAD = struct.Struct("<II")
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -28,7 +32,6 @@ class Layout(msgspec.Struct, frozen=True):
     columns: tuple[str, ...]
     project: str = PROJECT
 
-    @property
     def fields(self) -> tuple[bytes, ...]:
         return tuple(field(self.view, column) for column in self.columns)
 
@@ -53,14 +56,20 @@ def layout_of(view: View, prefix: str = "") -> Layout:
 
 def _prefixed(text: str) -> bytes:
     data = text.encode()
-    return _U32.pack(STRING) + _U32.pack(len(data)) + data
+    return _TEXT_HEAD.pack(STRING, len(data)) + data
 
 
-def entity_key(join_keys: Sequence[str], values: Sequence[str]) -> bytes:
+@lru_cache(maxsize=16)
+def _named(join_keys: tuple[str, ...]) -> tuple[bytes, tuple[int, ...]]:
+    """The names of a key, sorted, and the order that sorts their values."""
+    order = sorted(range(len(join_keys)), key=join_keys.__getitem__)
+    return b"".join((_U32.pack(len(order)), *(_prefixed(join_keys[n]) for n in order))), tuple(order)
+
+
+def entity_key(join_keys: tuple[str, ...], values: Sequence[str]) -> bytes:
     """Feast's serialized entity key, version 3, of string values, sorted by join key."""
-    pairs = sorted(zip(join_keys, values, strict=True))
-    names, texts = [_prefixed(name) for name, _ in pairs], [_prefixed(value) for _, value in pairs]
-    return b"".join((_U32.pack(len(pairs)), *names, *texts))
+    names, order = _named(join_keys)
+    return names + b"".join([_prefixed(values[n]) for n in order])
 
 
 def field(view: str, column: str) -> bytes:
@@ -68,22 +77,30 @@ def field(view: str, column: str) -> bytes:
     return mmh3.hash(f"{view}:{column}", signed=False).to_bytes(4, "little")
 
 
-def encode_rows(rows: Rows) -> list[bytes]:
-    """Each row of a float32 array (rows, columns) as its values side by side, 5 bytes each; NaN is five zeros."""
+def encode_rows(fields: Sequence[bytes], rows: Rows) -> list[bytes]:
+    """Each row of a float32 array (rows, columns) as a msgpack array field, value, field, value …, NaN as empty text.
+
+    One call fills all rows: a `ValueProto` at a time would cost more than everything else together.
+    """
     values = np.ascontiguousarray(rows, dtype="<f4")
-    cells = np.empty((*values.shape, VALUE_BYTES), dtype=np.uint8)
-    cells[..., 0] = FLOAT_TAG
-    cells[..., 1:] = values.view(np.uint8).reshape(*values.shape, 4)
-    cells[np.isnan(values)] = 0
-    return [row.tobytes() for row in cells]
+    names = np.frombuffer(b"".join(fields), dtype=np.uint8).reshape(len(fields), FIELD_BYTES)
+    cells = np.empty((*values.shape, 2 + FIELD_BYTES + VALUE_BYTES), dtype=np.uint8)
+    cells[..., 0] = TEXT | FIELD_BYTES
+    cells[..., 1:5] = names
+    cells[..., 5:7] = TEXT | VALUE_BYTES, FLOAT_TAG
+    cells[..., 7:] = values.view(np.uint8).reshape(*values.shape, 4)
+    null = np.isnan(values)
+    kept = np.ones(cells.shape, dtype=bool)
+    cells[null, 5], kept[null, 6:] = TEXT, False
+    data, ends = cells[kept].tobytes(), np.cumsum(kept.sum(axis=(1, 2))).tolist()
+    head = b"\xdc" + (2 * len(fields)).to_bytes(2, "big")
+    return [head + data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def decode_row(data: bytes) -> Rows:
-    """The reverse for one row: float32 of shape (columns,), NaN where null."""
-    cells = np.frombuffer(data, dtype=np.uint8).reshape(-1, VALUE_BYTES)
-    values = np.ascontiguousarray(cells[:, 1:]).view("<f4").reshape(-1).astype(np.float32, copy=True)
-    values[cells[:, 0] != FLOAT_TAG] = np.nan
-    return values
+def decode_row(values: Iterable[bytes | None]) -> Rows:
+    """The values of one row, as they lie in the hash: float32 of shape (columns,), NaN where null or missing."""
+    cells = np.frombuffer(b"".join([value or NAN for value in values]), dtype=_CELL)
+    return cells["value"].astype(np.float32)
 
 
 def decode_value(data: bytes | None) -> float:
@@ -102,6 +119,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+@lru_cache(maxsize=256)
 def encode_timestamp(at: int) -> bytes:
     """A protobuf `Timestamp` of a time in ms."""
     seconds, millis = divmod(at, 1000)

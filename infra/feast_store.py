@@ -11,24 +11,15 @@ import pandas as pd
 import yaml
 from feast import FeatureStore, RepoConfig
 
-from features.definitions import TIMESTAMP, definitions
-from features.views import PROFILE, PROJECT
+from features.definitions import definitions
+from features.views import PROFILE, PROJECT, TIMESTAMP
+from infra.feast_paths import feast_dir, offline_paths
 
 KEY_VERSION = 3
-_DIRECTORY = "feast"
 
 
 class UnusableAddress(ValueError):
     """A Redis address Feast's connection string cannot express."""
-
-
-def feast_dir(data_dir: Path) -> Path:
-    """The directory of Feast's registry, configuration and offline tables."""
-    return data_dir.resolve() / _DIRECTORY
-
-
-def offline_dir(data_dir: Path) -> Path:
-    return feast_dir(data_dir) / "offline"
 
 
 def online_config(redis_url: str) -> dict[str, Any]:
@@ -73,18 +64,19 @@ def _values(data_dir: Path, redis_url: str, project: str) -> dict[str, Any]:
     }
 
 
-def open_store(data_dir: Path, redis_url: str, project: str = PROJECT) -> FeatureStore:
+def open_store(data_dir: Path, redis_url: str, prefix: str = "") -> FeatureStore:
     """A store with the definitions registered and `feature_store.yaml` written beside the registry.
 
-    Registering again is harmless; columns that left the table are forgotten.
+    `prefix` begins the project's name, as it does for the writer of the rows. Registering again is harmless; columns
+    that left the table are forgotten.
     """
-    home = feast_dir(data_dir)
+    home, project = feast_dir(data_dir), prefix + PROJECT
     home.mkdir(parents=True, exist_ok=True)
     written = home / "feature_store.yaml"
     written.touch(mode=0o600)
     written.write_text(yaml.safe_dump(_values(data_dir, redis_url, project), sort_keys=False), encoding="utf-8")
     store = FeatureStore(config=config(data_dir, redis_url, project))
-    found = definitions(offline_dir(data_dir))
+    found = definitions(offline_paths(data_dir))
     store.apply([*found.entities, *found.sources, *found.views, found.service])
     return store
 

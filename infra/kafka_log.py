@@ -37,14 +37,14 @@ def headers(kind: str, source: str) -> list[tuple[str, bytes]]:
     return [(name, value.encode()) for name, value in named.items()]
 
 
-async def ensure_topics(url: str, prefix: str, partitions: int) -> None:
+async def ensure_topics(url: str, prefix: str, partitions: int, replicas: int = 1) -> None:
     """Create what is missing. An existing topic with another number of partitions is refused."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap(url))
     await admin.start()
     try:
         wanted = {topic(prefix, name): count for name, count in partition_counts(partitions).items()}
         existing = set(await admin.list_topics())
-        missing = [NewTopic(name, count, -1) for name, count in wanted.items() if name not in existing]
+        missing = [NewTopic(name, count, replicas) for name, count in wanted.items() if name not in existing]
         if missing:
             with contextlib.suppress(TopicAlreadyExistsError):
                 await admin.create_topics(missing)
@@ -88,13 +88,8 @@ class KafkaLog:
     """`engine.ports.Log` over aiokafka. One open record per partition, sent when full or after the linger."""
 
     def __init__(self, url: str, prefix: str, partitions: int, clock: Callable[[], int], linger_ms: int = 4) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap(url),
-            acks="all",
-            linger_ms=0,
-            max_request_size=4 * MAX_BYTES,
-            request_timeout_ms=int(ACK_SECONDS * 1000),
-        )
+        self._url = url
+        self._producer: AIOKafkaProducer | None = None
         self._topic = topic(prefix, EVENTS)
         self._partitions = partitions
         self._linger = linger_ms / 1000
@@ -108,13 +103,32 @@ class KafkaLog:
         return self._partitions
 
     async def start(self) -> None:
-        await self._producer.start()
+        # the producer binds to the running loop, so it is made here and not with the object
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap(self._url),
+            acks="all",
+            linger_ms=0,
+            max_request_size=4 * MAX_BYTES,
+            request_timeout_ms=int(ACK_SECONDS * 1000),
+        )
+        try:
+            await self._client.start()
+        except KafkaError as error:
+            raise Unavailable("the broker does not answer; is its URL right?") from error
 
     async def stop(self) -> None:
         for partition in list(self._open):
             self._flush(partition)
         await asyncio.gather(*self._sends, return_exceptions=True)
-        await self._producer.stop()
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    @property
+    def _client(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise Unavailable("the log is not open")
+        return self._producer
 
     async def append(self, events: Sequence[Event]) -> None:
         """Returns when the broker has acknowledged every record these events went into. Raises `Unavailable`."""
@@ -132,7 +146,7 @@ class KafkaLog:
         try:
             async with asyncio.timeout(ACK_SECONDS):
                 named = headers(f"dev.rapport.{name}.v1", "/rapport")
-                await self._producer.send_and_wait(name, value, partition=partition, headers=named)
+                await self._client.send_and_wait(name, value, partition=partition, headers=named)
         except (KafkaError, TimeoutError, OSError) as error:
             raise Unavailable("the broker did not acknowledge; try again in a moment") from error
 
@@ -163,7 +177,7 @@ class KafkaLog:
         try:
             async with asyncio.timeout(ACK_SECONDS):
                 named = headers(RECORD_TYPE, "/rapport")
-                await self._producer.send_and_wait(self._topic, value, partition=partition, headers=named)
+                await self._client.send_and_wait(self._topic, value, partition=partition, headers=named)
         except (KafkaError, TimeoutError, OSError) as error:
             problem = Unavailable("the log did not take the events; nothing was accepted, send them again")
             problem.__cause__ = error

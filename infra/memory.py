@@ -1,13 +1,13 @@
 """The whole world behind the ports inside one process: a log that folds what is appended at once, and everything read
 from that fold. For tests, contract suites and trying things out; keeps nothing when the process ends."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from engine.consent import DENIED, GRANTED, Held, Statement
 from engine.events import Event
-from engine.identity import Claim, Edge, Person, components, pair, with_claim
+from engine.identity import Claim, Edge, Person, components, with_claim
 from engine.ports import ConsentChange, PersonView, Stored
 from engine.profile import Fragment
 from engine.records import DecisionRecord, Position, decode_decision, partition_of
@@ -15,6 +15,7 @@ from engine.statement import applied
 from engine.step import Rules, advance
 
 INCARNATION = 1
+DEFAULT_RULES = Rules()
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class Applied(msgspec.Struct, frozen=True):
 class MemoryState:
     """Everything an installation stores, as plain values. One writer: `apply`."""
 
-    def __init__(self, clock: Callable[[], int], rules: Rules = Rules(), partitions: int = 8) -> None:
+    def __init__(self, clock: Callable[[], int], rules: Rules = DEFAULT_RULES, partitions: int = 8) -> None:
         self.clock = clock
         self.rules = rules
         self.partitions = partitions
@@ -128,14 +129,14 @@ class MemoryState:
                 self.held[identity] = applied(before, msgspec.structs.replace(change, statements=current))
 
     def cross(self) -> dict[tuple[str, str], tuple[float, float]]:
-        return {key: (float(shown), float(taken)) for key, shown, taken in self._cross()}
-
-    def _cross(self) -> Iterator[tuple[tuple[str, str], int, int]]:
-        for key in sorted({tuple(name.split("|")[:2]) for name in self.counts}):
-            action, segment = key
-            counted = (self.counts.get(f"{action}|{segment}|{what}", 0) for what in ("presented", "accepted"))
-            shown, taken = counted
-            yield (action, segment), shown, taken
+        """Impressions and acceptances by (action id, segment)."""
+        found: dict[tuple[str, str], tuple[float, float]] = {}
+        for name, count in self.counts.items():
+            action, segment, outcome = name.split("|")
+            shown, taken = found.get((action, segment), (0.0, 0.0))
+            more = (float(count), 0.0) if outcome == "presented" else (0.0, float(count) * (outcome == "accepted"))
+            found[action, segment] = shown + more[0], taken + more[1]
+        return found
 
 
 def _is_older(held: Held, purpose: str, new: Statement) -> bool:

@@ -45,18 +45,23 @@ class MemoryNotices:
 
 
 class MemoryLog:
-    """`engine.ports.Log` whose events are folded when `append` returns. While `problem` is set it takes nothing."""
+    """`engine.ports.Log` whose events are folded when `append` returns. While `problem` is set it takes nothing, and
+    the next `refusals` appends are refused once each."""
 
     def __init__(self, state: MemoryState, notices: MemoryNotices) -> None:
         self._state = state
         self._notices = notices
         self.problem = ""
+        self.refusals = 0
 
     @property
     def partitions(self) -> int:
         return self._state.partitions
 
     async def append(self, events: Sequence[Event]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("the log did not take the events; send them again")
         if self.problem:
             raise Unavailable(self.problem)
         self._notices.announce(self._state.apply(events))

@@ -1,14 +1,16 @@
-"""Feature rows in Redis in Feast's own layout, written and read in bulk: a row yields only to a higher version, which is
-compared where it lies. Knows nothing of how a value comes to be; the bytes are `infra.feast_layout`'s."""
+"""Feature rows in Redis in Feast's own layout, written and read in bulk: a row yields only to a higher version, and Redis
+compares. Knows nothing of how a value comes to be; the bytes are `infra.feast_layout`'s."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from redis.exceptions import NoScriptError
+import redis
+from redis.asyncio import RedisCluster
 
 from engine.catalog import Action
 from engine.ports import Unavailable
@@ -16,8 +18,6 @@ from features.compute import CrossCounts
 from features.cross import cross_row
 from features.views import ACCEPTED, CROSS, IMPRESSIONS, PROFILE
 from infra.feast_layout import (
-    NULL,
-    VALUE_BYTES,
     Layout,
     Rows,
     decode_row,
@@ -32,38 +32,40 @@ from infra.feast_layout import (
 )
 from infra.redis_store import FAILURES, RedisClient
 
-PIPELINE = 500
+# rows per script: below, calls dominate; above, everybody else waits for Redis
+TOGETHER = 50
+# calls under way at once on a cluster, where a script may touch one row only
+ABREAST = 32
 _KEY = msgspec.msgpack.Decoder(tuple[str, str])
 
-# The fields of a view stand in the script itself, so a call carries one key and one packed row instead of two arguments
-# per column. Redis unpacks and packs faster than a client formats and parses.
+# The whole row travels as one argument and Redis unpacks it, faster than a client formats two arguments per column.
 _WRITE = """
-local held = redis.call('HGET', KEYS[1], @version)
-if held and held >= ARGV[1] then return 0 end
-local fields, row = {@fields}, {}
-for i = 1, #fields do
-  local value = string.sub(ARGV[3], @size * i - @last, @size * i)
-  if value == @null then value = '' end
-  row[2 * i - 1], row[2 * i] = fields[i], value
+local written = 0
+for k = 1, #KEYS do
+  local version = ARGV[3 * k - 2]
+  local held = redis.call('HGET', KEYS[k], '@version')
+  if not held or held < version then
+    local row = cmsgpack.unpack(ARGV[3 * k])
+    redis.call('HSET', KEYS[k], '@version', version, '@timestamp', ARGV[3 * k - 1], unpack(row))
+    written = written + 1
+  end
 end
-redis.call('HSET', KEYS[1], @version, ARGV[1], @timestamp, ARGV[2], unpack(row))
-return 1
-"""
-_READ = """
-local row = redis.call('HMGET', KEYS[1], @timestamp, @fields)
-if not row[1] then return false end
-for i = 2, #row do
-  if not row[i] or row[i] == '' then row[i] = @null end
-end
-return {row[1], table.concat(row, '', 2)}
+return written
 """
 _REMOVE = """
-local held = redis.call('HGET', KEYS[1], @version)
+local held = redis.call('HGET', KEYS[1], '@version')
 if held and held >= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[1], @timestamp, @fields)
-redis.call('HSET', KEYS[1], @version, ARGV[1])
+redis.call('HDEL', KEYS[1], '@timestamp', unpack(ARGV, 2))
+redis.call('HSET', KEYS[1], '@version', ARGV[1])
 return 1
 """
+
+
+def _script(template: str, layout: Layout) -> str:
+    named = {"@version": layout.version_field, "@timestamp": layout.timestamp_field}
+    for mark, name in named.items():
+        template = template.replace(mark, name.decode())
+    return template
 
 
 class ProfileRow(NamedTuple):
@@ -83,57 +85,6 @@ class StoredRow(msgspec.Struct, frozen=True):
     values: Rows
 
 
-def _quoted(data: bytes) -> str:
-    """Bytes as a Lua literal that does not depend on any encoding."""
-    return "'" + "".join(f"\\{byte:03d}" for byte in data) + "'"
-
-
-def _script(template: str, layout: Layout) -> str:
-    fills = {
-        "@version": _quoted(layout.version_field),
-        "@timestamp": _quoted(layout.timestamp_field),
-        "@fields": ", ".join(_quoted(name) for name in layout.fields),
-        "@null": _quoted(NULL),
-        "@size": str(VALUE_BYTES),
-        "@last": str(VALUE_BYTES - 1),
-    }
-    for mark, text in fills.items():
-        template = template.replace(mark, text)
-    return template
-
-
-class _Scripts:
-    """One script called for many keys: pipelined on one server, side by side on a cluster: its pipelines refuse it."""
-
-    def __init__(self, redis: RedisClient, template: str, layout: Layout) -> None:
-        self._redis = redis
-        self._script = redis.register_script(_script(template, layout))
-        self._clustered = hasattr(redis, "get_primaries")
-
-    async def one(self, key: bytes, *arguments: bytes) -> Any:
-        return await self._script(keys=[key], args=arguments)
-
-    async def many(self, calls: Sequence[tuple[bytes, ...]]) -> list[Any]:
-        """Answers in the order of `calls`, each a key and its arguments."""
-        if self._clustered or len(calls) == 1:
-            return list(await asyncio.gather(*(self.one(*call) for call in calls)))
-        try:
-            return await self._piped(calls)
-        except NoScriptError:
-            # a call that came through before the script was lost runs again: versions make that harmless
-            await self._redis.script_load(self._script.script)
-            return await self._piped(calls)
-
-    async def _piped(self, calls: Sequence[tuple[bytes, ...]]) -> list[Any]:
-        answers: list[Any] = []
-        for start in range(0, len(calls), PIPELINE):
-            pipe = self._redis.pipeline(transaction=False)
-            for call in calls[start : start + PIPELINE]:
-                pipe.evalsha(self._script.sha, 1, *call)
-            answers += await pipe.execute()
-        return answers
-
-
 class RowBatch(msgspec.Struct, frozen=True):
     """Rows to write, as parallel sequences: entity, encoded version, time (ms); `values` is float32 (rows, columns)."""
 
@@ -143,31 +94,83 @@ class RowBatch(msgspec.Struct, frozen=True):
     values: Rows
 
 
+class RowReader:
+    """One view's rows out of hashes that Redis answered."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._fields = layout.fields()
+        self._timestamp = layout.timestamp_field
+
+    def row(self, found: Mapping[bytes, bytes]) -> StoredRow | None:
+        """None for an entity never written or removed."""
+        stamp = found.get(self._timestamp)
+        if stamp is None:
+            return None
+        return StoredRow(decode_timestamp(stamp), decode_row(map(found.get, self._fields)))
+
+
 class FeatureRows:
     """The rows of one view, of any string keys."""
 
     def __init__(self, redis: RedisClient, layout: Layout) -> None:
         self.layout = layout
-        self._write = _Scripts(redis, _WRITE, layout)
-        self._read = _Scripts(redis, _READ, layout)
-        self._remove = _Scripts(redis, _REMOVE, layout)
+        self._redis = redis
+        self._fields = layout.fields()
+        self._reader = RowReader(layout)
+        self._write = redis.register_script(_script(_WRITE, layout))
+        self._remove = redis.register_script(_script(_REMOVE, layout))
+        self._clustered = isinstance(redis, RedisCluster)
 
     async def write(self, batch: RowBatch) -> int:
         """Returns how many rows were newer than what was there."""
-        named = [self.layout.key(*key) for key in batch.keys]
-        stamps = [encode_timestamp(at) for at in batch.at]
-        calls = list(zip(named, batch.versions, stamps, encode_rows(batch.values), strict=True))
-        answers = await self._write.many(calls)
-        return sum(int(answer) for answer in answers)
+        keys = [self.layout.key(*key) for key in batch.keys]
+        stamps = map(encode_timestamp, batch.at)
+        calls = list(zip(batch.versions, stamps, encode_rows(self._fields, batch.values), strict=True))
+        size = 1 if self._clustered else TOGETHER
+        parts = [
+            self._write(keys=keys[start : start + size], args=list(chain(*calls[start : start + size])))
+            for start in range(0, len(keys), size)
+        ]
+        return sum([int(written) for written in await self._in_turn(parts)])
+
+    async def _in_turn(self, calls: Sequence[Awaitable[Any]]) -> list[Any]:
+        if not self._clustered:
+            return [await call for call in calls]
+        answers: list[Any] = []
+        for start in range(0, len(calls), ABREAST):
+            answers += await asyncio.gather(*calls[start : start + ABREAST])
+        return answers
 
     async def read(self, keys: Sequence[tuple[str, ...]]) -> list[StoredRow | None]:
         """Rows in the order of the keys; None for an entity never written or removed."""
-        answers = await self._read.many([(self.layout.key(*key),) for key in keys])
-        return [StoredRow(decode_timestamp(a[0]), decode_row(a[1])) if a else None for a in answers]
+        if len(keys) == 1:
+            return [self._reader.row(await self._redis.hgetall(self.layout.key(*keys[0])))]
+        pipe = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipe.hgetall(self.layout.key(*key))
+        return [self._reader.row(found) for found in await pipe.execute()]
 
     async def remove(self, key: tuple[str, ...], version: bytes) -> bool:
         """Leave nothing but `version` behind; False where what is there is newer."""
-        return bool(await self._remove.one(self.layout.key(*key), version))
+        return bool(await self._remove(keys=[self.layout.key(*key)], args=[version, *self._fields]))
+
+
+class BlockingRows:
+    """Reads the rows of one view without an event loop: for scripts, notebooks and whoever would use Feast's client."""
+
+    def __init__(self, redis_url: str, layout: Layout) -> None:
+        self._redis: Any = connect_blocking(redis_url)
+        self._layout = layout
+        self._reader = RowReader(layout)
+
+    def read(self, *key: str) -> StoredRow | None:
+        """The row of one entity; None when it was never written or was removed. Raises `Unavailable`."""
+        with _answering():
+            return self._reader.row(self._redis.hgetall(self._layout.key(*key)))
+
+    def close(self) -> None:
+        self._redis.close()
 
 
 class RedisFeatures:
@@ -235,6 +238,14 @@ class RedisFeatures:
         """One whole row of the cross view."""
         with _answering():
             return (await self._cross.read([(action_id, segment)]))[0]
+
+
+def connect_blocking(url: str) -> Any:
+    """A client without an event loop for one server, or for a cluster where the URL says `?cluster=true`."""
+    address, _, query = url.partition("?")
+    if "cluster=true" in query:
+        return redis.RedisCluster.from_url(address)
+    return redis.Redis.from_url(url)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,7 @@ return number
 """
 INCARNATIONS = "rapport:incarnations"
 PARTITIONS = "rapport:partitions"
+BEAT_SECONDS = 5
 _ENCODER = msgspec.msgpack.Encoder()
 _STORED = msgspec.msgpack.Decoder(Stored)
 _CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
@@ -140,6 +141,13 @@ class PartitionStore:
         """Record the number of partitions at first start; returns the number on record."""
         await self._redis.set(PARTITIONS, partitions, nx=True)
         return int(await self._redis.get(PARTITIONS) or partitions)
+
+    async def beat(self, name: str) -> None:
+        """A sign of life that lasts a few seconds."""
+        await self._redis.set(f"rapport:alive:{name}", 1, ex=BEAT_SECONDS)
+
+    async def alive(self, name: str) -> bool:
+        return bool(await self._redis.exists(f"rapport:alive:{name}"))
 
     async def watermark(self, partition: int) -> Position:
         """Where the partition stands; (0, partition, -1) if it never began."""

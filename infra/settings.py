@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     database_url: str = ""
     archive_url: str = ""
     partitions: int = 8
+    replicas: int = 1
     prefix: str = ""
     tail_limit: int = 20_000
     linger_ms: int = 4
@@ -31,7 +32,6 @@ class Settings(BaseSettings):
     admin_key: str = ""
     write_key: str = ""
     eval_data: Path | None = None
-    role: str = "fold"
     log_level: str = "warning"
 
     @property

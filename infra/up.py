@@ -26,7 +26,6 @@ READY_SECONDS = 60.0
 MEMORY_WARNING = 1 << 30
 RUN_FILE = "run.json"
 _PYTHON = sys.executable
-_FAUST = (_PYTHON, "-m", "faust", "-A", "infra.stream.worker", "worker", "--without-web", "-l")
 
 
 @dataclass
@@ -72,17 +71,15 @@ def _launches(settings: Settings) -> dict[str, Launch]:
     home = private(settings.data_dir / "logs")
     environment = _environment(settings)
     level = settings.log_level.replace("warning", "warn").replace("critical", "crit")
-    api = (_PYTHON, "-m", "api.asgi")
-    commands: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
-        "worker": ((*_FAUST, level), (("RAPPORT_ROLE", "fold"),)),
-        "publisher": ((*_FAUST, level), (("RAPPORT_ROLE", "publish"),)),
-        "archiver": ((_PYTHON, "-m", "infra.archiver"), ()),
-        "api": (api, ()),
+    faust, worker = (_PYTHON, "-m", "faust", "-A"), ("worker", "--without-web", "-l")
+    commands: dict[str, tuple[str, ...]] = {
+        "worker": (*faust, "infra.stream.folding", *worker, level),
+        "publisher": (*faust, "infra.stream.publishing", *worker, level),
+        "archiver": (_PYTHON, "-m", "infra.archiver"),
+        "api": (_PYTHON, "-m", "api.asgi"),
     }
     address = f"http://{settings.host}:{settings.port}"
-    return {
-        name: Launch(name, address, home, command, (*environment, *more)) for name, (command, more) in commands.items()
-    }
+    return {name: Launch(name, address, home, command, environment) for name, command in commands.items()}
 
 
 async def _answers(host: str, port: int, path: str) -> bool:

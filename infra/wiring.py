@@ -1,5 +1,5 @@
-"""Where adapters are chosen: an installation's settings in, everything a composition root needs out. The only place that
-knows which adapter stands behind which port."""
+"""Where adapters are chosen: an installation's settings in, everything a composition root needs out. The only place
+that knows which adapter stands behind which port."""
 
 import asyncio
 import contextlib
@@ -70,16 +70,29 @@ class ServerHealth:
     def __init__(self, settings: Settings, redis: Any, live: tuple[LiveConfiguration, LiveModel]) -> None:
         self._settings = settings
         self._redis = redis
+        self._store = PartitionStore(redis)
         self._configuration, self._model = live
 
     async def problems(self) -> dict[str, str]:
         redis, kafka = await asyncio.gather(self._asked(self._redis.ping), self._asked(self._broker))
         return {
+            "worker": await self._asked(self._worker),
+            "publisher": await self._asked(self._publisher),
             "redis": redis,
             "kafka": kafka,
             "model": self._model.problem,
             "configuration": self._configuration.problem,
         }
+
+    async def _worker(self) -> None:
+        await self._beating("worker")
+
+    async def _publisher(self) -> None:
+        await self._beating("publisher")
+
+    async def _beating(self, name: str) -> None:
+        if not await self._store.alive(name):
+            raise Unavailable("no sign of life")
 
     async def _broker(self) -> None:
         await cluster_id(self._settings.kafka_url)
@@ -107,7 +120,7 @@ def open_keys(settings: Settings) -> SqlKeys:
 
 async def prepare(settings: Settings) -> None:
     """Make topics and record the number of partitions; refuses an installation made with another number."""
-    await ensure_topics(settings.kafka_url, settings.prefix, settings.partitions)
+    await ensure_topics(settings.kafka_url, settings.prefix, settings.partitions, settings.replicas)
     redis = connect(settings.redis_url)
     try:
         recorded = await PartitionStore(redis).claim_partitions(settings.partitions)
@@ -147,7 +160,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
             models=store,
             secret=settings.key(),
             clock=now_ms,
-            promote=lambda version, force: promote(settings, version, force),
+            promote=lambda version, force: promote(settings, version, "asked for over HTTP" if force else ""),
         )
     finally:
         refreshing.cancel()

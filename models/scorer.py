@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from features.spec import FEATURES, INDEX
+from models.encoding import Encoder, Encoding, parts
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 PRIOR_VERSION = "prior"
 PRIOR_COLUMN = "action_prior_rate"
-MODEL_FILE, CALIBRATION_FILE, CARD_FILE = "model.txt", "calibration.json", "card.json"
+MODEL_FILE, ENCODING_FILE, CALIBRATION_FILE, CARD_FILE = "model.txt", "encoding.json", "calibration.json", "card.json"
 SPEC_OF: dict[str, str] = {feature.name: feature.spec_hash for feature in FEATURES}
 
 
@@ -62,23 +63,31 @@ class PriorModel:
 
 
 class Model:
-    """A LightGBM response model with its calibration; it reads only the columns it was trained to use."""
+    """A LightGBM response model with its encoding and calibration. `columns` are the feature columns its trees use."""
 
-    def __init__(self, version: str, booster: lightgbm.Booster, calibration: Calibration) -> None:
+    def __init__(self, version: str, booster: lightgbm.Booster, encoding: Encoding, calibration: Calibration) -> None:
         self.version = version
         self.booster = booster
+        self.encoding = encoding
         self.calibration = calibration
-        self.columns: tuple[str, ...] = tuple(booster.feature_name())
-        self._positions = np.asarray([INDEX[name] for name in self.columns])
+        self.columns: tuple[str, ...] = used_by(booster, encoding)
+        self._encoder = Encoder(encoding)
 
-    def matrix(self, rows: Rows) -> Floats:
-        """The columns the booster reads, in its order: shape (rows, len(self.columns))."""
-        return rows[:, self._positions].astype(np.float64)
+    def matrix(self, rows: Rows) -> Rows:
+        """What the booster reads: shape (rows, len(encoding.names))."""
+        return self._encoder.encode(rows)
 
     def probabilities(self, rows: Rows) -> Floats:
         # two threads make the slowest answers slower; one row of work is far below the cost of a thread
-        raw = self.booster.predict(self.matrix(rows), num_threads=1, validate_features=False)
+        raw = self.booster.predict(self._encoder.encode(rows), num_threads=1, validate_features=False)
         return np.clip(self.calibration.apply(np.asarray(raw, dtype=np.float64)), 0.0, 1.0)
+
+
+def used_by(booster: lightgbm.Booster, encoding: Encoding) -> tuple[str, ...]:
+    """The feature columns that at least one split looks at, alone or as half of a pair, in the encoding's order."""
+    splits = booster.feature_importance("split").tolist()
+    used = {column for name, count in zip(encoding.names, splits, strict=True) if count for column in parts(name)}
+    return tuple(name for name in encoding.columns if name in used)
 
 
 def used_columns(card: Mapping[str, Any]) -> dict[str, str]:
@@ -99,7 +108,8 @@ def load_model(files: Mapping[str, bytes]) -> Model:
         if changed:
             raise Unfit(f"columns it uses have changed: {', '.join(changed)}; train a new model")
         calibration = msgspec.json.decode(files[CALIBRATION_FILE], type=Calibration)
+        encoding = msgspec.json.decode(files[ENCODING_FILE], type=Encoding)
         booster = lightgbm.Booster(model_str=files[MODEL_FILE].decode())
-        return Model(card["version"], booster, calibration)
+        return Model(card["version"], booster, encoding, calibration)
     except (KeyError, ValueError, msgspec.MsgspecError, lightgbm.basic.LightGBMError) as error:
         raise Unfit(f"the stored model cannot be read ({type(error).__name__}); train or import it again") from error

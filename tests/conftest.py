@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from hypothesis import settings
 
 from infra.embedded import free_port, start_broker, start_redis
 from infra.processes import RunningServer
 from tests.servers import Absent, start_kafka, start_real_redis
+
+settings.register_profile("quick", max_examples=200, deadline=None)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("RAPPORT_HYPOTHESIS", "quick"))
 
 Start = Callable[[Path], Coroutine[Any, Any, RunningServer]]
 

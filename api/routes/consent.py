@@ -2,7 +2,7 @@
 widens needs to know what it changes. Which statement is written where, `engine.statement` says."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 import msgspec
@@ -15,7 +15,7 @@ from api.errors import Problem
 from api.reading import read_json
 from api.representation import PRIVATE, is_current, is_expected, json_answer, not_modified, strong_tag
 from api.routes.profiles import Ref
-from api.schemas import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
+from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
 from api.serving import reference
 from engine.consent import CONTRACT, Consent, Purposes, country_of
 from engine.ports import ApiKey, PersonView
@@ -31,7 +31,6 @@ _DOCUMENT = msgspec.json.Decoder(ConsentDocument)
 _EXAMPLE = {"purposes": {"marketing": False}, "preferences": {"sms": {"all": False}}, "text_version": "2026-01"}
 SETTINGS = ("jurisdiction", "time_zone", "language")
 MAX_TOPIC = 64
-P = TypeVar("P", bound=ConsentPatch)
 
 
 @router.get(
@@ -72,7 +71,8 @@ async def change_consent(
     request: Request, ref: Ref, key: Writer, world: WorldNow, if_match: IfMatch = None
 ) -> Response:
     """What is not named stays. `If-Match` is needed only where something widens: a withdrawal always goes through."""
-    return await Change(world, key, if_match).carry_out(ref, await read_json(request, _PATCH), whole=False)
+    patch = await read_json(request, _PATCH)
+    return await Change(world, key, if_match).carry_out(ref, patch, whole=False)
 
 
 @router.put(
@@ -87,7 +87,8 @@ async def replace_consent(
 ) -> Response:
     """Takes what GET gives, purposes also as yes or no. An agreement that is not named is withdrawn; a refusal stays
     until it is answered with yes."""
-    return await Change(world, key, if_match).carry_out(ref, await read_json(request, _DOCUMENT), whole=True)
+    document = await read_json(request, _DOCUMENT)
+    return await Change(world, key, if_match).carry_out(ref, document, whole=True)
 
 
 class Change:
@@ -99,7 +100,7 @@ class Change:
         self._if_match = if_match
         self._policy = world.now.purposes
 
-    async def carry_out(self, ref: str, asked: ConsentPatch, *, whole: bool) -> Response:
+    async def carry_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         """Check, write under every member concerned, and answer what holds now."""
         view = await self._world.people.person(reference(self._world, ref).id)
         consent = consent_of(view, self._policy)
@@ -115,7 +116,7 @@ class Change:
             await self._world.consents.write(written)
         return await self._now(view)
 
-    def _wish(self, asked: ConsentPatch, purposes: dict[str, bool]) -> Wish:
+    def _wish(self, asked: ConsentPatch | ConsentDocument, purposes: dict[str, bool]) -> Wish:
         settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}
         return Wish(
             source=asked.source or self._key.name,
@@ -147,7 +148,7 @@ def _answers(purposes: Mapping[str, bool | StatedAnswer]) -> dict[str, bool | No
     return {n: answer_of(a.status) if isinstance(a, StatedAnswer) else a for n, a in purposes.items()}
 
 
-def _check_names(named: Mapping[str, Any], asked: ConsentPatch, policy: Purposes) -> None:
+def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument, policy: Purposes) -> None:
     if not named.keys() <= policy.purposes.keys():
         raise Problem(400, "unknown_purpose", f"the purposes here are {', '.join(policy.purposes)}")
     preferences = asked.preferences or {}

@@ -13,7 +13,7 @@ from api.documents import answer, json_body, problems
 from api.errors import Problem
 from api.reading import read_json
 from api.representation import json_answer
-from api.schemas import LinkAnswer, LinkAsk
+from api.schemas_people import LinkAnswer, LinkAsk
 from api.serving import reference
 from engine.events import Event
 from engine.identifiers import Identifier

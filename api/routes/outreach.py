@@ -10,7 +10,7 @@ from api.deps import World, WorldNow, require
 from api.documents import answer, problems
 from api.errors import Problem
 from api.representation import PRIVATE, json_answer
-from api.schemas import QueuePage, QueueTask
+from api.schemas_people import QueuePage, QueueTask
 from engine.catalog import Action, Queue
 from engine.consent import reveal
 from engine.decision import Blocked, Moments, permitted, rested

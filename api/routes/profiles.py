@@ -13,7 +13,7 @@ from api.documents import answer, json_body, problems
 from api.errors import Problem
 from api.reading import read_json
 from api.representation import PRIVATE, is_current, json_answer, not_modified, weak_tag
-from api.schemas import LookupAsk, ProfileAnswer, TimelinePage
+from api.schemas_people import LookupAsk, ProfileAnswer, TimelinePage
 from api.serving import reference
 from engine.ports import ApiKey
 

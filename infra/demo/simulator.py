@@ -73,7 +73,7 @@ def populate(seed: int, size: int) -> Population:
     """Customers that depend on the seed alone."""
     draw = np.random.default_rng((seed, 1))
     plan = draw.choice(len(PLANS), size, p=(0.4, 0.38, 0.22))
-    liking = draw.choice(len(INTERESTS) + 1, size, p=(0.2, 0.2, 0.2, 0.2, 0.2))
+    liking = draw.choice(len(INTERESTS) + 1, size, p=(0.22, 0.22, 0.2, 0.2, 0.16))
     likes = np.arange(len(INTERESTS)) == liking[:, None]
     return Population(
         seed=seed,
@@ -84,7 +84,7 @@ def populate(seed: int, size: int) -> Population:
         tenure=draw.integers(1, 60, size),
         bill=np.round(np.asarray(_PLAN_BILL)[plan] + draw.normal(0.0, 12.0, size).clip(-20.0, 30.0), 2),
         views=np.where(likes, draw.integers(1, 4, likes.shape), 0) + (draw.random(likes.shape) < 0.06),
-        purchases=(draw.random(likes.shape) < np.where(likes, 0.15, 0.08)).astype(np.int64),
+        purchases=(draw.random(likes.shape) < np.where(likes, 0.12, 0.08)).astype(np.int64),
         contacts=draw.poisson(0.8, size),
         complaints=draw.binomial(1, 0.15, size),
         open_issue=draw.random(size) < 0.2,

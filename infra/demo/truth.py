@@ -17,55 +17,83 @@ DEVICES = ("android", "ios", "other")
 INTERESTS = ("tv", "mobile", "smart_home", "protection")
 
 FLOOR = -3.0
-FITS = 3.8
-JITTER = 0.25
-INTERESTED, UNINTERESTED, OWNS = 1.3, -1.5, -1.5
+FITS = 4.2
+JITTER = 0.2
+INTERESTED, UNINTERESTED, OWNS = 1.5, -2.0, -1.5
 OPEN_ISSUE_SALES, OPEN_ISSUE_CARE = -2.0, 1.0
 COOL_MOOD_SALES = -0.8
 HIGH_BILL = 60.0
 
 # Which reasons for a contact an action answers, and how well: a share of FITS, added to the floor as log-odds.
 BY_REASON: dict[str, dict[str, float]] = {
-    "self_service_guide": {"technical": 0.9, "question": 0.5},
-    "call_back": {"complaint": 0.7, "payment": 0.7},
-    "outage_info": {"technical": 0.7},
+    "self_service_guide": {"technical": 1.0, "question": 0.5},
+    "call_back": {"complaint": 0.9, "payment": 0.4},
+    "outage_info": {"technical": 0.6},
     "e_bill": {"billing": 0.9, "payment": 0.3},
-    "apology_credit": {"complaint": 1.0, "cancel": 0.4},
-    "technician_visit": {"technical": 0.8},
-    "payment_plan": {"payment": 1.0, "billing": 0.3},
-    "fraud_check": {"billing": 0.9},
-    "plan_rightsize": {"billing": 0.8, "cancel": 0.7},
-    "moving_service": {"moving": 1.0},
-    "retention_offer": {"cancel": 1.0},
-    "loyalty_gift": {"question": 0.7},
-    "welcome_tour": {"question": 0.9},
+    "apology_credit": {
+        "complaint": 1.0,
+        **dict.fromkeys(("billing", "payment", "cancel", "technical", "moving"), 0.45),
+    },
+    "technician_visit": {"technical": 1.0},
+    "payment_plan": {"payment": 1.1, "billing": 0.3},
+    "fraud_check": {"billing": 0.5},
+    "plan_rightsize": {"billing": 0.9, "cancel": 0.5},
+    "moving_service": {"moving": 1.1},
+    "retention_offer": {"cancel": 1.1},
+    "loyalty_gift": {"question": 0.5},
+    "welcome_tour": {"question": 0.8},
     "plan_upgrade": {"change_plan": 1.0},
-    "contract_renewal": {"change_plan": 0.9, "moving": 0.3},
-    "cross_sell_tv": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
-    "cross_sell_mobile": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
-    "cross_sell_smart_home": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
-    "cross_sell_protection": {"change_plan": 0.6, "moving": 0.6, "question": 0.7},
+    "contract_renewal": {"change_plan": 1.0, "moving": 0.3},
+    "cross_sell_tv": {
+        "billing": 0.9,
+        "change_plan": 0.8,
+        "moving": 0.7,
+        "question": 1.0,
+        "payment": 0.7,
+        "technical": 0.5,
+    },
+    "cross_sell_mobile": {
+        "billing": 0.9,
+        "change_plan": 0.8,
+        "moving": 0.7,
+        "question": 1.0,
+        "payment": 0.7,
+        "technical": 0.5,
+    },
+    "cross_sell_smart_home": {
+        "billing": 0.9,
+        "change_plan": 0.8,
+        "moving": 0.7,
+        "question": 1.0,
+        "payment": 0.7,
+        "technical": 0.5,
+    },
+    "cross_sell_protection": {
+        "billing": 0.9,
+        "change_plan": 0.8,
+        "moving": 0.7,
+        "question": 1.0,
+        "payment": 0.7,
+        "technical": 0.5,
+    },
     "survey": {"question": 0.4},
 }
 # To whom an action speaks; the same reason asks for another action in another segment.
 BY_SEGMENT: dict[str, dict[str, float]] = {
     "self_service_guide": {"digital": 1.0, "family": -1.5, "senior": -2.0, "business": -1.5},
-    "call_back": {"digital": -1.5, "family": -1.0, "business": 1.5},
-    "e_bill": {"digital": 1.2, "family": -1.5, "senior": -2.0, "business": -1.0},
+    "call_back": {"digital": -1.5, "family": -1.5, "senior": -0.5, "business": 1.0},
+    "e_bill": {"digital": 1.0, "family": -1.5, "senior": -2.0, "business": 0.5},
     "apology_credit": {"business": -1.0},
-    "technician_visit": {"digital": -1.5, "senior": 0.5},
-    "payment_plan": {"business": -2.0},
-    "fraud_check": {"business": 1.2, "digital": -1.5, "family": -1.5, "senior": -1.0},
-    "plan_rightsize": {"family": 0.7, "senior": 1.0, "digital": -0.5, "business": -1.5},
-    "retention_offer": {"senior": -1.5, "digital": 0.5},
-    "loyalty_gift": {"business": -0.5},
-    "plan_upgrade": {"digital": 0.6, "family": 0.6, "senior": -2.0, "business": -2.0},
-    "contract_renewal": {"senior": 0.8, "business": 1.0, "digital": -2.0, "family": -1.0},
+    "technician_visit": {"digital": -2.0},
+    "plan_rightsize": {"family": 0.5, "senior": 0.5, "digital": -2.0, "business": -2.0},
+    "plan_upgrade": {"digital": 0.5, "family": 0.5, "senior": -2.0, "business": -2.0},
+    "contract_renewal": {"senior": 0.5, "business": 0.5, "digital": -2.0, "family": -2.0},
 }
 # What a technical problem is about decides what helps.
 BY_TOPIC: dict[str, dict[str, float]] = {
-    "technician_visit": {"mobile": -2.5, "internet": 0.5},
-    "outage_info": {"mobile": 1.5, "internet": -1.5, "tv": -1.5},
+    "technician_visit": {"mobile": -2.5},
+    "self_service_guide": {"mobile": -1.0},
+    "outage_info": {"mobile": 2.0, "internet": -1.0, "tv": -1.0},
 }
 BY_PLAN: dict[str, dict[str, float]] = {
     "retention_offer": {"premium": 0.6, "basic": -0.6},

@@ -6,11 +6,42 @@ from typing import Any
 
 import faust
 
+from infra.settings import Settings
 from infra.stream.shell import give_up
+from infra.stream.transport import Positions, WatermarkTransport
 
 Take = Callable[[int, int, bytes], Awaitable[None]]
 TakeMany = Callable[[list[bytes]], Awaitable[None]]
 BATCH_RECORDS = 64
+
+
+def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
+    """A Faust app as every station needs it: raw bytes, no tables, no web server, starting where `positions` says."""
+    home = settings.data_dir / "faust" / role
+    # Faust makes this directory but not the ones above it
+    home.mkdir(parents=True, exist_ok=True)
+    app = faust.App(
+        f"{settings.prefix}rapport-{role}",
+        broker=settings.kafka_url,
+        store="memory://",
+        value_serializer="raw",
+        key_serializer="raw",
+        web_enabled=False,
+        topic_partitions=settings.partitions,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=6,
+        broker_rebalance_timeout=3,
+        broker_heartbeat_interval=1,
+        broker_commit_interval=1.0,
+        stream_buffer_maxsize=64,
+        stream_wait_empty=False,
+        worker_redirect_stdouts=False,
+        datadir=str(home),
+    )
+    app.transport = WatermarkTransport(app.conf.broker_consumer, app, positions)
+    return app
 
 
 def one_by_one(app: faust.App, topic: Any, station: str, take: Take) -> Any:

@@ -1,4 +1,4 @@
-"""Composition root of the stream: one Faust app per role, wired to the stores. `faust -A infra.stream.app worker`."""
+"""The app that folds, wired to its stores: which log this is, which partitions are ours and where each goes on."""
 
 import asyncio
 import logging
@@ -17,20 +17,17 @@ from infra.redis_store import RedisPeople, connect
 from infra.redis_store_consent import RedisConsents
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore
-from infra.settings import Settings
 from infra.rejects import Reject
+from infra.settings import Settings
 from infra.stream.advance import Outside, Partition
-from infra.stream.agents import in_batches, one_by_one
+from infra.stream.agents import new_app, one_by_one
 from infra.stream.outbox import OutboxSender
-from infra.stream.publish import Publisher
 from infra.stream.relate import Around, Relation
 from infra.stream.route import Router
 from infra.stream.shell import persist
-from infra.stream.transport import WatermarkTransport
 from infra.topics import CHANGES, EVENTS, INBOX, LINKS, REJECTS, topic
 
 log = logging.getLogger("rapport.stream")
-ROLES = {"fold": (EVENTS, LINKS, INBOX), "publish": (CHANGES,)}
 
 
 def now_ms() -> int:
@@ -117,6 +114,13 @@ class Worker:
     async def _send_links(self, value: bytes) -> None:
         await self.sender.send(self.topic(LINKS), value, 0)
 
+    async def heartbeat(self) -> None:
+        """Say every second that this worker lives and has partitions to work on."""
+        while True:
+            if self.partitions:
+                await persist(self.store.beat, "worker")
+            await asyncio.sleep(1.0)
+
     async def advance(self, partition: int, offset: int, value: bytes) -> None:
         station = self.partitions.get(partition)
         if station is not None:
@@ -138,39 +142,16 @@ class Worker:
             await self.notify(0, ids)
 
 
-def build(settings: Settings, role: str) -> faust.App:
-    """The app of one role: `fold` (advance, relate, route) or `publish`."""
+def fold_app(settings: Settings) -> faust.App:
+    """The app that folds: agents `advance`, `relate` and `route`."""
     worker = Worker(settings)
-    app = faust.App(
-        f"{settings.prefix}rapport-{role}",
-        broker=settings.kafka_url,
-        store="memory://",
-        value_serializer="raw",
-        key_serializer="raw",
-        web_enabled=False,
-        topic_partitions=settings.partitions,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        consumer_auto_offset_reset="earliest",
-        broker_session_timeout=6,
-        broker_rebalance_timeout=3,
-        broker_heartbeat_interval=1,
-        broker_commit_interval=1.0,
-        stream_buffer_maxsize=64,
-        stream_wait_empty=False,
-        worker_redirect_stdouts=False,
-    )
-    app.transport = WatermarkTransport(app.conf.broker_consumer, app, worker.positions)
-    topics = {name: app.topic(worker.topic(name), value_type=bytes, internal=False) for name in ROLES[role]}
-    if role == "fold":
-        one_by_one(app, topics[EVENTS], "advance", worker.advance)
-        one_by_one(app, topics[LINKS], "relate", worker.relate)
-        router = Router(settings, worker.configuration, worker.sender, worker.reject, now_ms)
-        one_by_one(app, topics[INBOX], "route", router.take)
-    else:
-        publisher = Publisher(settings, worker.configuration, worker.redis)
-        in_batches(app, topics[CHANGES], "publish", publisher.take, settings.publish_ms / 1000)
-        app.task()(publisher.run)
+    app = new_app(settings, "fold", worker.positions)
+    topics = {name: app.topic(worker.topic(name), value_type=bytes, internal=False) for name in (EVENTS, LINKS, INBOX)}
+    one_by_one(app, topics[EVENTS], "advance", worker.advance)
+    one_by_one(app, topics[LINKS], "relate", worker.relate)
+    router = Router(settings, worker.configuration, worker.sender, worker.reject, now_ms)
+    one_by_one(app, topics[INBOX], "route", router.take)
+    app.task()(worker.heartbeat)
     app.on_before_shutdown.connect(_closing(worker))
     return app
 

@@ -4,22 +4,25 @@ can be done again, and only newer versions replace older ones."""
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import faust
 import msgspec
 import numpy as np
 
 from engine.consent import country_of, resolve, reveal
-from engine.ports import PersonView
+from engine.ports import PersonView, Unavailable
 from features.compute import CrossCounts, profile_values
 from infra.config import LiveConfiguration
 from infra.model_store import ModelStore
-from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues
+from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues, connect
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
+from infra.stream.agents import in_batches, new_app
 from infra.stream.shell import persist
+from infra.topics import CHANGES, topic
 from models.gate import bearing
 from models.live import LiveModel
 from models.outreach import queue_entries
@@ -91,11 +94,12 @@ class Publisher:
         """Once a second: follow the champion and the configuration, and sum the cross-profile counters into Feast."""
         while True:
             await asyncio.sleep(CROSS_SECONDS)
+            await persist(self._store.beat, "publisher")
             self._model.refresh()
             self._configuration.maybe_reload()
             try:
                 self._cross = await self._sum_cross()
-            except FAILURES as error:
+            except (*FAILURES, Unavailable) as error:
                 log.warning("cross-profile features wait for a server: %s", type(error).__name__)
 
     async def _sum_cross(self) -> dict[tuple[str, str], CrossCounts]:
@@ -108,11 +112,27 @@ class Publisher:
                     held[_COUNTED[outcome]] += count
         rows = {key: CrossCounts(held[0], held[1]) for key, held in sums.items()}
         if rows != self._cross:
-            await self._features.write_cross({key: (c.impressions, c.accepted) for key, c in rows.items()})
+            actions = self._configuration.current.catalogue.actions
+            await self._features.write_cross(rows, actions, time.time_ns() // 1_000_000)
         return rows
 
 
 _COUNTED = {"presented": 0, "accepted": 1}
+
+
+def publish_app(settings: Settings) -> faust.App:
+    """The app that publishes: agent `publish` and its once-a-second work."""
+    publisher = Publisher(settings, LiveConfiguration(settings.config_dir), connect(settings.redis_url))
+    app = new_app(settings, "publish", nowhere)
+    source = app.topic(topic(settings.prefix, CHANGES), value_type=bytes, internal=False)
+    in_batches(app, source, "publish", publisher.take, settings.publish_ms / 1000)
+    app.task()(publisher.run)
+    return app
+
+
+async def nowhere(_assigned: Any) -> Mapping[Any, int]:
+    """Notices go on from where the group committed: they only say what to look at."""
+    return {}
 
 
 def _ids(value: bytes) -> list[str]:

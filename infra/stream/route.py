@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
-from engine.gateway import accept
 
 from engine.events import Arrival
+from engine.gateway import accept
 from engine.ports import Log
 from engine.records import Position
 from infra.config import LiveConfiguration
-from infra.settings import Settings
 from infra.rejects import Reject
+from infra.settings import Settings
 from infra.stream.shell import persist
 
 INBOX_SOURCE = "inbox"

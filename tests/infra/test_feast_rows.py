@@ -1,7 +1,6 @@
 """Published feature rows: which write wins, what a removal leaves behind, and what a lost script or server does."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 

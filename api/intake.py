@@ -1,0 +1,119 @@
+"""What happens between reading a request's items and answering it: accept, ask what may be kept, tie outcomes to their
+decisions, append, count. Knows ports and the engine; nothing of how the items were sent."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import orjson
+from starlette.responses import Response
+
+from api.deps import World
+from api.errors import Problem
+from api.metrics import ACCEPTED, REJECTED, UNATTRIBUTED, WITHHELD
+from engine.attribution import claimed_outcome, outcome_event
+from engine.collection import Collected, Source, collected
+from engine.errors import Rejected
+from engine.events import Arrival, Event, parse_time
+from engine.gateway import Rejection, accept
+from engine.outcome import Outcome
+from engine.ports import ApiKey
+
+Items = Sequence[dict[str, Any] | Rejected]
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One request's items and what its root and headers say about them."""
+
+    items: Items
+    sent_at: Any = None
+    strict: bool = False
+
+
+def _sent(value: Any) -> int | None:
+    try:
+        return parse_time(value)
+    except Rejected:
+        return None
+
+
+def _arrival(world: World, key: ApiKey, source: Source, sent_at: Any) -> Arrival:
+    return Arrival(
+        secret=world.secret,
+        source=key.source or key.name,
+        received=world.clock(),
+        sent_at=_sent(sent_at),
+        alias_type=source.alias_type,
+        categories=source.categories,
+    )
+
+
+def _fallback_ids(items: Items) -> list[str]:
+    return ["" if isinstance(item, dict) and item.get("messageId") else str(uuid4()) for item in items]
+
+
+async def _kept(world: World, events: list[Event], source: Source) -> Collected:
+    if not source.asks or not events:
+        return Collected(events)
+    held = await world.consents.held(list({event.home: None for event in events}))
+    return collected(events, held, source, world.secret)
+
+
+async def _outcome(world: World, outcome: Outcome, received: int) -> Event | None:
+    record = await world.decisions.decision(outcome.decision_id)
+    try:
+        found = outcome_event(outcome, record, world.now.catalogue, received) if record is not None else None
+    except Rejected:
+        found = None
+    if found is None:
+        UNATTRIBUTED.inc()
+    return found
+
+
+async def _outcomes(world: World, events: Sequence[Event], received: int) -> list[Event]:
+    """An outcome event for every tracked event that says what became of a decision we know."""
+    claimed = [claimed_outcome(e) for e in events if e.kind == "track" and "decision_id" in e.properties]
+    claims = [outcome for outcome in claimed if outcome is not None]
+    found = await asyncio.gather(*(_outcome(world, outcome, received) for outcome in claims)) if claims else []
+    return [event for event in found if event is not None]
+
+
+def _count(source: str, accepted: int, rejections: Sequence[Rejection], verdict: Collected) -> None:
+    ACCEPTED.labels(source).inc(accepted)
+    for rejection in rejections:
+        REJECTED.labels(source, rejection.code).inc()
+    for name, count in (("dropped", verdict.dropped), ("pseudonymised", verdict.pseudonymised)):
+        if count:
+            WITHHELD.labels(source, name).inc(count)
+
+
+def _listed(rejections: Sequence[Rejection]) -> list[dict[str, Any]]:
+    return [{"index": r.index, "messageId": r.message_id, "code": r.code, "message": r.message} for r in rejections]
+
+
+async def take(world: World, key: ApiKey, delivery: Delivery) -> dict[str, Any]:
+    """Accept what is good of a delivery. Returns the answer's members, after the log has acknowledged everything that
+    was accepted; an event whose collection was refused counts as accepted and is not stored.
+
+    Raises a 400 for any rejection in strict mode (nothing is accepted then), and `Unavailable`.
+    """
+    current = world.now
+    source = current.source(key.source or key.name)
+    arrival = _arrival(world, key, source, delivery.sent_at)
+    events, rejections = accept(delivery.items, arrival, current.identity, _fallback_ids(delivery.items))
+    if rejections and delivery.strict:
+        _count(arrival.source, 0, rejections, Collected([]))
+        message = "strict mode: nothing was accepted, because events of this request are not valid; `errors` lists them"
+        raise Problem(400, "rejected_events", message, _listed(rejections))
+    verdict = await _kept(world, events, source)
+    outcomes = await _outcomes(world, verdict.events, arrival.received)
+    if verdict.events:
+        await world.log.append([*verdict.events, *outcomes])
+    _count(arrival.source, len(events), rejections, verdict)
+    return {"success": True, "accepted": len(events), "rejected": _listed(rejections)}
+
+
+def answered(members: dict[str, Any], headers: dict[str, str]) -> Response:
+    return Response(orjson.dumps(members), 200, headers, "application/json")

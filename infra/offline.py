@@ -1,0 +1,203 @@
+"""The offline feature tables: the archive folded again from its first event, and a row for everybody an applied record
+or a link changed. The same `advance`, `components`, `merge` and `profile_values` as online; no rule of its own."""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.catalog import Action
+from engine.consent import CONTRACT, GRANTED, Answer, Consent, Purposes, reveal
+from engine.events import Event
+from engine.identity import Claim, Edge, components, pair, with_claim
+from engine.profile import Fragment, merge
+from engine.step import Rules, advance
+from features.compute import CrossCounts, Row, profile_values
+from features.cross import cross_row, summed
+from features.views import CROSS, PROFILE
+from infra.archive import decode_event, iterate_links, read_events
+from infra.archive_features import FeatureTable
+from infra.feast_paths import offline_path
+from infra.settings import Settings
+
+BLOCK = 10_000
+Progress = Callable[[int, int], None]
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """On what terms the archive is folded again: the fold's rules, whose purpose each trait is, the catalogue's actions
+    by id, and the purposes taken as open (None: every configured one)."""
+
+    rules: Rules
+    policy: Purposes
+    actions: Mapping[str, Action] = {}
+    purposes: tuple[str, ...] | None = None
+
+    @property
+    def open_to(self) -> tuple[str, ...]:
+        return tuple(self.policy.purposes) if self.purposes is None else self.purposes
+
+    @property
+    def consent(self) -> Consent:
+        """As if everybody had agreed to exactly these purposes."""
+        answers = {name: Answer(GRANTED, CONTRACT, True) for name in self.open_to}
+        return Consent(answers, {}, {}, self.policy.default_jurisdiction, 0)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """How many events were folded, and how many rows each table got."""
+
+    events: int
+    profile_rows: int
+    cross_rows: int
+
+
+def build_offline(settings: Settings, terms: Terms, progress: Progress) -> Written:
+    """Make the offline tables anew from the archive; `progress` is told (events done, events in all).
+
+    A row's `event_timestamp` is the time its change was *applied*: a late event is in no row before it came. An id that
+    stops being a profile's own gets a row of nulls. Consent is not looked at: every purpose of `terms` is taken as open
+    for everybody, because what a training run may see is decided where it is asked for, and must be decided there.
+    A view without rows has no table.
+    """
+    events = read_events(settings.archive)
+    links = sorted(iterate_links(settings.archive), key=lambda link: link[0])
+    refold, done = Refold(terms), 0
+    with (
+        FeatureTable(offline_path(settings.data_dir, PROFILE), PROFILE) as profiles,
+        FeatureTable(offline_path(settings.data_dir, CROSS), CROSS) as cross,
+    ):
+        for at, moment in _moments(events, links):
+            for profile_id, row in refold.take(at, moment):
+                profiles.add((profile_id,), at, row)
+            for key, row in refold.counted():
+                cross.add(key, at, row)
+            before, done = done, done + len(moment.events)
+            if done // BLOCK > before // BLOCK:
+                progress(done, events.num_rows)
+    progress(done, events.num_rows)
+    return Written(done, profiles.rows, cross.rows)
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """Everything applied in the same millisecond."""
+
+    events: tuple[Event, ...]
+    claims: tuple[Claim, ...]
+
+
+def _moments(events: Any, links: Iterable[tuple[int, Claim]]) -> Iterator[tuple[int, Moment]]:
+    """Events of all partitions and links in the order they were applied; each partition keeps its own order."""
+    both: Iterator[tuple[int, Event | Claim]] = heapq.merge(_by_applied(events), links, key=lambda entry: entry[0])
+    for at, entries in groupby(both, key=lambda entry: entry[0]):
+        things = [thing for _, thing in entries]
+        yield (
+            at,
+            Moment(tuple(t for t in things if isinstance(t, Event)), tuple(t for t in things if isinstance(t, Claim))),
+        )
+
+
+def _by_applied(rows: Any) -> Iterator[tuple[int, Event]]:
+    # a clock set back must not reorder a partition: its times are read as never falling
+    applied = rows["applied"].to_numpy().copy()
+    partitions = rows["partition"].to_numpy()
+    for partition in np.unique(partitions):
+        mine = partitions == partition
+        applied[mine] = np.maximum.accumulate(applied[mine])
+    order = np.argsort(applied, kind="stable")
+    for start in range(0, len(order), BLOCK):
+        block = order[start : start + BLOCK]
+        for number, raw in zip(block.tolist(), rows["event"].take(block).to_pylist(), strict=True):
+            yield int(applied[number]), decode_event(raw)
+
+
+class Identities:
+    """Who belongs together as links come in; only the groups a claim touches are derived again."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules.identity
+        self._group_of: dict[str, str] = {}
+        self._edges: dict[str, dict[tuple[str, str], Edge]] = {}
+        self._members: dict[str, tuple[str, ...]] = {}
+
+    def members(self, identity: str) -> tuple[str, ...]:
+        """The person's ids, strongest first: the first is the profile's."""
+        return self._members.get(identity, (identity,))
+
+    def learn(self, claims: Iterable[Claim]) -> tuple[set[str], set[str]]:
+        """The ids whose person may have changed, and those that were a profile's own and are no more."""
+        touched: set[str] = set()
+        before: set[str] = set()
+        for group in {self._join(claim) for claim in claims}:
+            # a group joined into another by a later claim of the same moment is gone, and empty here
+            persons = components(self._edges.get(group, {}), self._rules)[0]
+            together = [member for person in persons for member in person.members]
+            touched |= set(together)
+            before |= {self.members(member)[0] for member in together}
+            self._members |= {member: person.members for person in persons for member in person.members}
+        return touched, {old for old in before if self.members(old)[0] != old}
+
+    def _join(self, claim: Claim) -> str:
+        left, right = (self._group_of.get(end, end) for end in pair(claim))
+        edges = self._edges.pop(left, {}) | self._edges.pop(right, {})
+        self._edges[left] = with_claim(edges, claim)
+        self._group_of |= dict.fromkeys((end for edge in self._edges[left] for end in edge), left)
+        return left
+
+
+class Refold:
+    """The state of the whole installation as of the latest moment taken."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._consent, self._open = terms.consent, terms.open_to
+        self._fragments: dict[str, Fragment] = {}
+        self._identities = Identities(terms.rules)
+        self._shown: set[str] = set()
+        self._cross: dict[tuple[str, str], CrossCounts] = {}
+        self._fresh: dict[tuple[str, str], CrossCounts] = {}
+
+    def take(self, at: int, moment: Moment) -> list[tuple[str, Row]]:
+        """Fold one moment; the rows of the profiles it changed, and nulls for ids that are profiles no more."""
+        changed = self._fold(moment.events)
+        touched, former = self._identities.learn(moment.claims)
+        now = {self._identities.members(identity) for identity in changed | touched}
+        rows = [(members[0], row) for members in sorted(now) if (row := self._row(members, at)) is not None]
+        gone = sorted(former & self._shown)
+        self._shown -= former
+        self._shown |= {profile_id for profile_id, _ in rows}
+        return rows + [(old, np.full(len(PROFILE.names), np.nan, np.float32)) for old in gone]
+
+    def _fold(self, events: Iterable[Event]) -> set[str]:
+        changed: set[str] = set()
+        counts: dict[str, int] = {}
+        for event in events:
+            step = advance(self._fragments.get(event.home) or Fragment(event.home), event, self._terms.rules)
+            self._fragments[event.home] = step.fragment
+            if step.changed:
+                changed.add(event.home)
+            for name, count in step.counts:
+                counts[name] = counts.get(name, 0) + count
+        self._fresh = {key: _plus(self._cross.get(key), more) for key, more in summed([counts]).items()}
+        self._cross |= self._fresh
+        return changed
+
+    def _row(self, members: tuple[str, ...], at: int) -> Row | None:
+        fragments = [self._fragments[member] for member in members if member in self._fragments]
+        if not fragments:
+            return None
+        visible = reveal(merge(fragments, members), self._consent, self._open, self._terms.policy)
+        return profile_values(visible, at)
+
+    def counted(self) -> list[tuple[tuple[str, str], Row]]:
+        """The cross rows the latest moment changed."""
+        return [(key, cross_row(self._terms.actions.get(key[0]), counts)) for key, counts in self._fresh.items()]
+
+
+def _plus(held: CrossCounts | None, more: CrossCounts) -> CrossCounts:
+    if held is None:
+        return more
+    return CrossCounts(held.impressions + more.impressions, held.accepted + more.accepted)

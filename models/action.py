@@ -1,0 +1,175 @@
+"""The response model: how likely a good outcome is when an action is shown to a person in a context. Learns from four
+parts in order of time (fit, early stop, calibrate, judge) and never sees the last one."""
+
+from typing import Any
+
+import lightgbm
+import msgspec
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from models.dataset import Examples, NothingToLearn
+from models.encoding import Encoder, Encoding, encoding_of
+from models.scorer import Calibration, Floats, Model
+
+FEWEST = 200
+FEWEST_FOR_ISOTONIC = 5000
+# Extra trees (random thresholds and category orders) find action × context interactions in few thousand decisions
+# where greedy splits chase single lucky cells; few rows per category group keep rare reason × action cells learnable.
+PARAMETERS: dict[str, Any] = {
+    "learning_rate": 0.06,
+    "num_leaves": 31,
+    "min_data_in_leaf": 10,
+    "extra_trees": True,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 2.0,
+    "cat_smooth": 5.0,
+    "cat_l2": 2.0,
+    "min_data_per_group": 10,
+    "max_cat_threshold": 64,
+    "max_cat_to_onehot": 4,
+}
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """How much of the examples each part but the last takes, in order of time; the rest is the judge's."""
+
+    fit: float = 0.56
+    stop: float = 0.12
+    calibrate: float = 0.12
+
+
+USUAL_SHARES = Shares()
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How to learn. `parameters` overrides LightGBM's; `clip` bounds inverse-propensity weights, 0 weighs all alike."""
+
+    shares: Shares = USUAL_SHARES
+    parameters: dict[str, Any] = {}
+    rounds: int = 600
+    patience: int = 40
+    clip: float = 0.0
+    seed: int = 7
+    threads: int = 2
+
+
+USUAL = Options()
+
+
+class Parts(msgspec.Struct, frozen=True, eq=False):
+    """The examples cut by time; the judge's part is kept whole for off-policy evaluation."""
+
+    fit: Examples
+    stop: Examples
+    calibrate: Examples
+    judge: Examples
+
+
+class Fitted(msgspec.Struct, frozen=True, eq=False):
+    """A model that no judge has seen yet, with how it came to be."""
+
+    booster: lightgbm.Booster
+    encoding: Encoding
+    calibration: Calibration
+    parameters: dict[str, Any]
+    trees: int
+
+
+def parts_of(made: Examples, shares: Shares = USUAL_SHARES) -> Parts:
+    """Four parts in order of time. Raises `NothingToLearn` below 200 examples."""
+    count = len(made)
+    if count < FEWEST:
+        raise NothingToLearn(f"{count} decisions with an outcome; at least {FEWEST} are needed to learn and to judge")
+    ends = [int(count * edge) for edge in np.cumsum([shares.fit, shares.stop, shares.calibrate])]
+    bounds = zip([0, *ends], [*ends, count], strict=True)
+    return Parts(*(Examples(made.logged[a:b], {}) for a, b in bounds))
+
+
+def fit(parts: Parts, options: Options = USUAL) -> Fitted:
+    """Learn, stop early and calibrate, each on its own part."""
+    labels = np.concatenate([parts.fit.rewards, parts.stop.rewards])
+    settings = {**_base(options, labels), **PARAMETERS, **options.parameters}
+    encoding = encoding_of(parts.fit.matrix)
+    train = _dataset(parts.fit, encoding, options)
+    booster = lightgbm.train(
+        settings,
+        train,
+        num_boost_round=options.rounds,
+        valid_sets=[_dataset(parts.stop, encoding, options, train)],
+        callbacks=[lightgbm.early_stopping(options.patience, verbose=False)],
+    )
+    trees = booster.best_iteration or booster.current_iteration()
+    kept = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=trees))
+    raw = np.asarray(kept.predict(Encoder(encoding).encode(parts.calibrate.matrix), num_threads=options.threads))
+    return Fitted(kept, encoding, calibrate(raw, parts.calibrate.rewards), settings, trees)
+
+
+def _base(options: Options, labels: Floats) -> dict[str, Any]:
+    whole = set(np.unique(labels).tolist()) <= {0.0, 1.0}
+    return {
+        "objective": "binary" if whole else "cross_entropy",
+        "metric": "binary_logloss" if whole else "cross_entropy",
+        "verbose": -1,
+        "num_threads": options.threads,
+        "seed": options.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+    }
+
+
+def _dataset(
+    part: Examples, encoding: Encoding, options: Options, reference: lightgbm.Dataset | None = None
+) -> lightgbm.Dataset:
+    weights = np.minimum(1.0 / part.propensities, options.clip) if options.clip > 0.0 else None
+    return lightgbm.Dataset(
+        Encoder(encoding).encode(part.matrix),
+        part.rewards,
+        weight=weights,
+        reference=reference,
+        feature_name=[name.replace(" ", "_") for name in encoding.names],
+        categorical_feature=[encoding.names.index(name) for name in encoding.categorical],
+        params={"verbose": -1},
+    )
+
+
+def calibrate(raw: Floats, rewards: Floats) -> Calibration:
+    """Isotonic where there is enough to see a shape, else Platt's two numbers, as breakpoints of one curve."""
+    labels = (rewards > 0.5).astype(int)
+    if labels.min(initial=1) == labels.max(initial=0):
+        return Calibration("none")
+    if len(raw) >= FEWEST_FOR_ISOTONIC:
+        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(raw, rewards)
+        return _breakpoints("isotonic", curve.X_thresholds_, curve.y_thresholds_)
+    return _platt(raw, labels)
+
+
+def _logit(chances: Floats) -> Floats:
+    bounded = np.clip(chances, 1e-6, 1.0 - 1e-6)
+    return np.log(bounded / (1.0 - bounded))
+
+
+def _platt(raw: Floats, labels: Any) -> Calibration:
+    line = LogisticRegression(C=1e3).fit(_logit(raw)[:, None], labels)
+    slope, offset = float(line.coef_[0, 0]), float(line.intercept_[0])
+    if slope <= 0.0:
+        return Calibration("none")
+    grid = np.linspace(0.0, 1.0, 101)
+    return _breakpoints("platt", grid, 1.0 / (1.0 + np.exp(-(slope * _logit(grid) + offset))))
+
+
+def _breakpoints(kind: str, raw: Floats, calibrated: Floats) -> Calibration:
+    return Calibration(kind, tuple(map(float, raw)), tuple(map(float, calibrated)))
+
+
+def as_model(version: str, fitted: Fitted) -> Model:
+    return Model(version, fitted.booster, fitted.encoding, fitted.calibration)
+
+
+def importance_of(fitted: Fitted) -> dict[str, float]:
+    """Total gain per column or pair of columns, largest first; what no tree splits on is left out."""
+    gains = zip(fitted.encoding.names, fitted.booster.feature_importance("gain").tolist(), strict=True)
+    return dict(sorted(((name, gain) for name, gain in gains if gain > 0.0), key=lambda item: -item[1]))

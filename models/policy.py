@@ -1,0 +1,65 @@
+"""What a model would have chosen in decisions already made: the same arbitration and exploration as serving, over the
+logged candidates. Knows nothing of outcomes."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from engine.catalog import Exploration
+from engine.decision import Scored, propensities
+from models.dataset import Logged
+from models.evaluate import Logs
+from models.scorer import Floats, Scorer
+
+_CHUNK = 2000
+
+
+def first_rank(logged: Sequence[Logged]) -> list[Logged]:
+    """The decisions whose outcome is about rank 1: only there do slate and single choice mean the same."""
+    return [one for one in logged if one.rank == 1]
+
+
+def logs_of(logged: Sequence[Logged]) -> Logs:
+    """Gain is the reward times what arbitration multiplies the probability with: the thing a policy maximises."""
+    return Logs(
+        gain=np.asarray([one.reward * _worth(one) for one in logged]),
+        propensity=np.asarray([one.propensity for one in logged]),
+        cluster=[one.record.profile_id for one in logged],
+    )
+
+
+def _worth(one: Logged) -> float:
+    candidate = one.record.candidates[one.presented]
+    return candidate.value * candidate.weight * candidate.lever
+
+
+def target_propensities(logged: Sequence[Logged], scorer: Scorer) -> Floats:
+    """The probability that the policy of this model shows the logged action at rank 1: shape (decisions,)."""
+    return np.asarray(list(_targets(logged, scorer)))
+
+
+def _targets(logged: Sequence[Logged], scorer: Scorer) -> Iterator[float]:
+    for start in range(0, len(logged), _CHUNK):
+        part = logged[start : start + _CHUNK]
+        chances = scorer.probabilities(np.concatenate([one.rows for one in part]))
+        end = 0
+        for one in part:
+            begin, end = end, end + len(one.rows)
+            yield _target(one, chances[begin:end].tolist())
+
+
+def _target(one: Logged, chances: Sequence[float]) -> float:
+    scored = [
+        Scored(c.action_id, chance, c.value, c.weight, c.lever, c.explorable, c.group)
+        for c, chance in zip(one.record.candidates, chances, strict=True)
+    ]
+    return propensities(scored, range(len(scored)), exploration_of(one))[one.presented]
+
+
+def exploration_of(one: Logged) -> Exploration:
+    """The exploration as logged. Where everything was drawn uniformly every policy would look the same, so there the
+    greedy choices are compared."""
+    policy = one.record.policy
+    kind = str(policy.get("exploration", "none"))
+    share = float(policy.get("share", 0.0))
+    return Exploration("none") if kind == "uniform" or share >= 1.0 else Exploration(kind, share)

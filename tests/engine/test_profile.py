@@ -1,0 +1,148 @@
+"""What a fragment remembers: the seen window, traits and their source, issues, contacts, declines, the timeline."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.events import Event
+from engine.identifiers import RESERVED, Identifier
+from engine.profile import (
+    CONTACT_AGE,
+    SEEN_AGE_S,
+    SEEN_SIZE,
+    Fragment,
+    Known,
+    Trait,
+    fold,
+    is_duplicate,
+    merge,
+    remember,
+)
+from engine.signals import DAY
+from tests.strategies import ANN, EMAIL, START, folded
+
+
+def event(number: int, kind: str, name: str = "", /, at: int = START, **changes: Any) -> Event:
+    return msgspec.structs.replace(Event(f"m{number}", "web", kind, name, at, at, ANN.id, (ANN,)), **changes)
+
+
+def test_a_trait_says_where_it_comes_from() -> None:
+    state = folded([event(1, "identify", traits={"plan": "gold"})]).state
+    assert state.traits == {"plan": Trait("gold", START, "m1")}
+
+
+def test_a_late_trait_does_not_win_and_a_null_hides() -> None:
+    late = event(2, "identify", at=START - 1, traits={"plan": "silver", "city": "Ulm"})
+    hidden = event(3, "identify", at=START + 1, traits={"city": None})
+    traits = folded([event(1, "identify", traits={"plan": "gold"}), late, hidden]).state.traits
+    assert traits["plan"].value == "gold"
+    assert traits["city"] == Trait(None, START + 1, "m3")
+
+
+def test_the_traits_of_a_group_are_the_accounts() -> None:
+    state = folded(
+        [event(1, "group", "acme", traits={"plan": "team"}), event(2, "page", context={"groupId": "x"})]
+    ).state
+    assert state.accounts == {"acme": {"plan": Trait("team", START, "m1")}, "x": {}}
+    assert state.traits == {}
+
+
+def test_two_sources_may_use_the_same_message_id() -> None:
+    other = event(1, "page", source="crm")
+    assert folded([event(1, "page"), other, other]).state.count == 2
+
+
+def test_the_seen_window_keeps_the_newest_of_a_day() -> None:
+    seen = b""
+    keys = [number.to_bytes(8, "big") for number in range(SEEN_SIZE + 5)]
+    for number, key in enumerate(keys):
+        seen = remember(seen, key, START + number)
+    assert [is_duplicate(seen, key) for key in (keys[0], keys[4], keys[5], keys[-1])] == [False, False, True, True]
+    later = remember(seen, b"laterkey", START + (SEEN_AGE_S + 10) * 1000)
+    assert len(later) == 12
+    assert is_duplicate(later, b"laterkey")
+
+
+def test_a_key_is_only_found_where_a_key_stands() -> None:
+    seen = remember(remember(b"", b"abcdefgh", START), b"ijklmnop", START)
+    across = seen[6:14]
+    assert across in seen
+    assert not is_duplicate(seen, across)
+
+
+def test_an_issue_takes_the_latest_word() -> None:
+    opened = event(1, "track", "Issue Opened", properties={"issueId": "i1", "topic": "billing"})
+    solved = event(2, "track", "Issue Resolved", at=START + 5, properties={"issueId": "i1"})
+    ticket = event(3, "track", "Ticket Created", properties={"issueId": 77})
+    nameless = event(4, "track", "Issue Opened", properties={"issueId": True})
+    issues = folded([solved, opened, ticket, nameless]).state.issues
+    assert {name: issue.open for name, issue in issues.items()} == {"i1": False, "77": True}
+
+
+def test_contacts_are_kept_thirty_days() -> None:
+    def shown(number: int, at: int) -> Event:
+        return event(number, "outcome", "presented", at=at, properties={"channel": "voice", "action_id": "a"})
+
+    contacts = folded(
+        [shown(1, START), shown(2, START + CONTACT_AGE), shown(3, START + CONTACT_AGE + 1)]
+    ).state.contacts
+    assert [contact.message_id for contact in contacts] == ["m2", "m3"]
+    assert folded([event(4, "outcome", "accepted")]).state.contacts == ()
+
+
+def test_a_decline_is_remembered_longer_than_the_timeline() -> None:
+    declined = event(0, "outcome", "declined", properties={"action_id": "upgrade"})
+    state = folded([declined, *(event(n, "page", at=START + n) for n in range(1, 100))]).state
+    assert all(moment.kind == "page" for moment in state.timeline)
+    assert state.declines == {"upgrade": START}
+
+
+def test_the_latest_choice_is_remembered() -> None:
+    bought = event(1, "track", "Order Completed", properties={"products": [{"category": "hats"}]})
+    accepted = event(2, "outcome", "accepted", at=START + 1, properties={"action_id": "upgrade", "category": "plans"})
+    latest = folded([bought, accepted]).state.latest
+    assert {name: mark.value for name, mark in latest.items()} == {
+        "category": "plans",
+        "purchase": START,
+        "action": "upgrade",
+    }
+
+
+def test_the_timeline_is_short_in_every_direction() -> None:
+    wordy = event(1, "track", "x" * 500, properties={"topic": "y" * 500, "secret": "z", "value": 3, "channel": ["no"]})
+    [moment] = folded([wordy]).state.timeline
+    assert (len(moment.name), len(moment.detail["topic"]), moment.detail["value"]) == (80, 80, 3)
+    assert set(moment.detail) == {"topic", "value"}
+
+
+def test_equal_moments_of_two_sources_are_ordered_by_what_they_say() -> None:
+    one = event(1, "track", "Seen", properties={"topic": "a"})
+    other = event(1, "track", "Seen", source="crm", properties={"topic": "b"})
+    assert folded([one, other]).state.timeline == folded([other, one]).state.timeline
+
+
+def test_an_identifier_keeps_its_value_when_a_link_names_only_its_id() -> None:
+    by_id = Identifier(RESERVED, EMAIL.id, EMAIL.id)
+    linked = event(1, "link", at=START - 5, identifiers=(ANN, by_id))
+    seen = event(2, "identify", identifiers=(ANN, EMAIL))
+    for order in ([linked, seen], [seen, linked]):
+        assert folded(order).state.identifiers[EMAIL.id] == Known("email", EMAIL.value, START)
+
+
+def test_a_profile_is_versioned_by_links_and_events() -> None:
+    ann, mail = folded([event(1, "page"), event(2, "page")]), folded([event(3, "page")], EMAIL.id)
+    assert merge([ann, mail], [ANN.id, EMAIL.id], link_version=4).version == "4.3"
+    assert merge([], ["nobody"]).version == "0.0"
+
+
+def test_a_fragment_of_before_is_still_read() -> None:
+    before = [ANN.id, [1, START, START], b""]
+    fragment = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=Fragment)
+    assert fold(fragment, event(1, "page")).state.count == 2
+
+
+@pytest.mark.parametrize("days", [0, 10])
+def test_first_and_last_are_event_times(days: int) -> None:
+    state = folded([event(1, "page", at=START + days * DAY), event(2, "page")]).state
+    assert (state.first, state.last) == (START, START + days * DAY)

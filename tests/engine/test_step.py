@@ -1,0 +1,105 @@
+"""What a step gives besides the fragment: link claims and cross-profile counts; and how outcomes are judged."""
+
+from typing import Any
+
+import pytest
+
+from engine.events import Event
+from engine.identifiers import Identifier
+from engine.identity import NEGATIVE, OBSERVED, POSITIVE
+from engine.outcome import Outcome, Verdict, judge, window_closed
+from engine.profile import Fragment
+from engine.replay import replay
+from engine.step import Rules, Step, advance
+from tests.strategies import ANN, EMAIL, OTHERS, START, identifier
+
+RULES = Rules()
+
+
+def event(number: int, kind: str, *identifiers: Identifier, at: int = START, **properties: Any) -> Event:
+    name = str(properties.pop("name", ""))
+    home = (identifiers or (ANN,))[0].id
+    return Event(f"m{number}", "crm", kind, name, at, at, home, identifiers, {}, properties)
+
+
+def step(happened: Event, fragment: Fragment | None = None) -> Step:
+    return advance(fragment or Fragment(happened.home), happened, RULES)
+
+
+def test_meeting_an_identifier_claims_a_link_once() -> None:
+    first = step(event(1, "identify", ANN, EMAIL))
+    assert [(c.left, c.right, c.verdict, c.at, c.reason) for c in first.claims] == [
+        (ANN.id, EMAIL.id, POSITIVE, START, OBSERVED)
+    ]
+    assert step(event(2, "identify", ANN, EMAIL, at=START + 9), first.fragment).claims == ()
+
+
+def test_an_earlier_meeting_is_claimed_again() -> None:
+    first = step(event(1, "identify", ANN, EMAIL))
+    assert [c.at for c in step(event(2, "identify", ANN, EMAIL, at=START - 9), first.fragment).claims] == [START - 9]
+
+
+def test_a_claim_carries_no_value_of_an_identifier() -> None:
+    [claim] = step(event(1, "identify", ANN, EMAIL)).claims
+    assert EMAIL.value not in repr(claim)
+
+
+def test_a_shared_device_links_nobody() -> None:
+    assert step(event(1, "page", ANN, identifier("device_id", "tablet"))).claims == ()
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("link", POSITIVE), ("unlink", NEGATIVE)])
+@pytest.mark.parametrize(("said", "reason"), [("same address", "same address"), ("", None), (OBSERVED, None)])
+def test_an_explicit_verdict_is_never_taken_for_an_observation(
+    kind: str, verdict: str, said: str, reason: str | None
+) -> None:
+    [claim] = step(event(1, kind, ANN, EMAIL, reason=said)).claims
+    assert (claim.verdict, claim.reason) == (verdict, reason or kind)
+
+
+def test_outcomes_are_counted_across_profiles() -> None:
+    def counted(name: str) -> tuple[tuple[str, int], ...]:
+        return step(event(1, "outcome", name=name, action_id="a", segment="gold")).counts
+
+    assert counted("presented") == counted("offered") == (("a|gold|presented", 1),)
+    assert counted("accepted") == (("a|gold|accepted", 1),)
+    assert counted("skipped") == ()
+
+
+def test_a_duplicate_has_no_effects() -> None:
+    happened = event(1, "identify", ANN, EMAIL)
+    assert step(happened, step(happened).fragment) == Step(step(happened).fragment, False)
+
+
+def test_replay_folds_by_home_and_tells_every_step() -> None:
+    told: list[bool] = []
+    happened = [event(1, "page", ANN), event(1, "page", ANN), event(2, "page", OTHERS[0])]
+    fragments = replay(happened, RULES, lambda _event, made: told.append(made.changed))
+    assert set(fragments) == {ANN.id, OTHERS[0].id}
+    assert told == [True, False, True]
+
+
+def outcome(kind: str, at: int = 1, action: str = "a") -> Outcome:
+    return Outcome("p.1", action, kind, at)
+
+
+JUDGED: dict[str, tuple[list[Outcome], Verdict]] = {
+    "nothing": ([], Verdict(None, 0.0, False)),
+    "only shown": ([outcome("presented")], Verdict("a", 0.0, False)),
+    "shown and accepted": ([outcome("accepted", 2), outcome("presented")], Verdict("a", 1.0, False)),
+    "an answer implies showing": ([outcome("clicked")], Verdict("a", 1.0, False)),
+    "declined": ([outcome("presented"), outcome("declined", 2)], Verdict("a", 0.0, False)),
+    "another action accepted": ([outcome("presented"), outcome("accepted", 2, "b")], Verdict("a", 0.0, False)),
+    "skipped is no refusal": ([outcome("skipped")], Verdict(None, 0.0, True)),
+    "the best answer counts": ([outcome("declined", 2), outcome("accepted", 3)], Verdict("a", 1.0, False)),
+}
+
+
+@pytest.mark.parametrize(("outcomes", "verdict"), JUDGED.values(), ids=JUDGED)
+def test_the_reward_is_the_customers_answer_to_what_was_shown(outcomes: list[Outcome], verdict: Verdict) -> None:
+    assert judge(outcomes) == judge(outcomes[::-1]) == verdict
+
+
+def test_a_window_closes_after_its_length() -> None:
+    assert not window_closed(START, START + 9, window=10)
+    assert window_closed(START, START + 10, window=10)

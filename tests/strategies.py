@@ -1,0 +1,118 @@
+"""What hypothesis draws from: realistic events with few ids, times and sources, so that ties, late arrivals and
+meetings are the rule and not the exception."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from engine.events import Event
+from engine.identifiers import Identifier, identifier_id
+from engine.profile import Fragment, fold
+from engine.signals import DAY
+
+SECRET = b"a secret of this test suite only"
+START = 1_700_000_000_000
+SOURCES = ("web", "crm", "app")
+ACTIONS = ("call_back", "upgrade", "survey")
+
+
+def identifier(kind: str, value: str) -> Identifier:
+    return Identifier(kind, value, identifier_id(SECRET, kind, value))
+
+
+ANN = identifier("user_id", "ann")
+EMAIL = identifier("email", "ann@example.org")
+OTHERS = (EMAIL, identifier("phone", "+4930123456"), *(identifier("anonymous_id", f"a{n}") for n in range(3)))
+HOMES = (ANN, *OTHERS[:3])
+
+# equal, close, days apart, beyond the 24 h of the seen window and beyond the 30 days of the contact log
+_OFFSETS = (0, 0, 1, 1, 999, 60_000, DAY, DAY + 1, 3 * DAY, 29 * DAY, 30 * DAY, 45 * DAY)
+TIMES = tuple(START + offset for offset in _OFFSETS)
+times = st.sampled_from(TIMES)
+words = st.sampled_from(["gold", "silver", "", "01234", "Zürich"])
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([0.0, 1.0, 2.5]), words, st.lists(words, max_size=2)
+)
+traits = st.dictionaries(st.sampled_from(["plan", "country", "email", "tenure_months"]), values, max_size=3)
+channels = st.sampled_from(["call", "Email", "chat", "web", "pigeon", None])
+categories = st.sampled_from(["shoes", "hats", "", None, 7])
+amounts = st.sampled_from([0, 7, -5, 19.99, "12.345", "", "much", "NaN", "1e999999999", 1e300, True, None, 10**14])
+products = st.lists(st.fixed_dictionaries({"category": categories}), max_size=3)
+
+
+def _named(kind: str, *names: str, **properties: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {"kind": st.just(kind), "name": st.sampled_from(names), "properties": st.fixed_dictionaries(properties)}
+    )
+
+
+_outcomes = _named(
+    "outcome",
+    *("presented", "offered", "accepted", "declined", "completed", "clicked", "complaint", "skipped", "churned"),
+    action_id=st.sampled_from(ACTIONS),
+    category=st.sampled_from(["shoes", "hats"]),
+    channel=st.sampled_from(["voice", "email"]),
+    group=st.sampled_from(["", "offers"]),
+    segment=st.sampled_from(["all", "gold"]),
+    value=st.sampled_from([1, 2.0]),
+)
+_contents = st.one_of(
+    st.fixed_dictionaries({"kind": st.just("identify"), "name": st.just(""), "traits": traits}),
+    st.fixed_dictionaries({"kind": st.just("group"), "name": st.sampled_from(["g1", "g2"]), "traits": traits}),
+    _named("page", "", "Home"),
+    _named("screen", "Start"),
+    _named("track", "Product Viewed", category=categories, products=products),
+    _named(
+        "track",
+        "Order Completed",
+        revenue=amounts,
+        currency=st.sampled_from([None, "EUR", "jpy", "Euro"]),
+        products=products,
+    ),
+    _named("track", "Session Started", "Complaint Filed", "Some Other Event"),
+    _named("track", "Support Contact", "Call Started", channel=channels, topic=words),
+    _named(
+        "track",
+        *("Issue Opened", "Issue Resolved", "Ticket Created", "Ticket Resolved"),
+        issueId=st.sampled_from(["i1", "i2", 3, None]),
+        topic=words,
+        channel=channels,
+    ),
+    _outcomes,
+    _outcomes,
+    _named("decision", "agent_desktop"),
+    _named("link", "", reason=st.sampled_from(["same person", "observed", ""])),
+    _named("unlink", "", reason=st.just("a mistake")),
+)
+
+
+@st.composite
+def _event(draw: st.DrawFn, homes: Sequence[Identifier]) -> Event:
+    content = draw(_contents)
+    home = draw(st.sampled_from(homes))
+    beside = draw(st.lists(st.sampled_from(OTHERS), max_size=2, unique=True))
+    at = draw(times)
+    bare = content["kind"] in ("decision", "outcome")
+    return Event(
+        message_id=f"m{draw(st.integers(0, 30))}",
+        source=draw(st.sampled_from(SOURCES)),
+        at=at,
+        received=at + draw(st.sampled_from([0, 0, 1500, 2 * DAY])),
+        home=home.id,
+        identifiers=() if bare else (home, *(other for other in beside if other.id != home.id)),
+        context=draw(st.sampled_from([{}, {}, {"sessionStart": True}, {"groupId": "g1"}, {"groupId": "g3"}])),
+        **content,
+    )
+
+
+def events(homes: Sequence[Identifier] = (ANN,), max_size: int = 30) -> st.SearchStrategy[list[Event]]:
+    """Distinct events: no two share source and message id, though message ids and times repeat between sources."""
+    return st.lists(_event(homes), max_size=max_size, unique_by=lambda e: (e.source, e.message_id))
+
+
+def folded(happened: Sequence[Event], home: str = ANN.id) -> Fragment:
+    fragment = Fragment(home)
+    for event in happened:
+        fragment = fold(fragment, event)
+    return fragment
