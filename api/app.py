@@ -10,7 +10,7 @@ from api import errors, metrics
 from api.cors import BrowserDoor
 from api.deps import World
 from api.ingest_documents import SCHEMES
-from api.routes import consent, decisions, desk, ingest, links, ops, outcomes, outreach, pages, profiles
+from api.routes import consent, decisions, desk, ingest, keys, links, models, ops, outcomes, outreach, pages, profiles
 from api.throttle import Throttle
 
 ROUTERS = (
@@ -21,6 +21,8 @@ ROUTERS = (
     decisions.router,
     outcomes.router,
     outreach.router,
+    models.router,
+    keys.router,
     desk.router,
     pages.router,
     ops.router,

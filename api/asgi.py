@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 
 from api.app import serve_app
-from api.deps import World
+from api.deps import Limits, World
 from infra.settings import Settings
 from infra.wiring import open_world
 
@@ -18,7 +18,9 @@ settings = Settings()
 @asynccontextmanager
 async def opening() -> AsyncIterator[World]:
     async with open_world(settings) as opened:
-        yield World(**{field.name: getattr(opened, field.name) for field in dataclasses.fields(opened)})
+        adapters = {field.name: getattr(opened, field.name) for field in dataclasses.fields(opened)}
+        limits = Limits(batch_bytes=settings.batch_bytes, requests_per_second=settings.ingest_rate)
+        yield World(**adapters, limits=limits)
 
 
 app = serve_app(opening)

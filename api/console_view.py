@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from api.deps import World
-from api.models_view import model_lines
+from api.models_view import model_lines, shelf_of
 
 
 async def console_values(world: World) -> dict[str, Any]:
@@ -27,5 +27,5 @@ async def console_values(world: World) -> dict[str, Any]:
         "queues": queues,
         "actions": catalogue.documents.actions,
         "catalogue": catalogue.version,
-        "models": model_lines(world),
+        "models": await asyncio.to_thread(model_lines, shelf_of(world)),
     }

@@ -14,14 +14,17 @@ from api.deps import World
 from api.errors import Problem
 from api.metrics import ACCEPTED, REJECTED, UNATTRIBUTED, WITHHELD
 from engine.attribution import claimed_outcome, outcome_event
+from engine.catalog import Catalogue
 from engine.collection import Collected, Source, collected
 from engine.errors import Rejected
 from engine.events import Arrival, Event, parse_time
 from engine.gateway import Rejection, accept
 from engine.outcome import Outcome
 from engine.ports import ApiKey
+from engine.records import DecisionRecord
 
 Items = Sequence[dict[str, Any] | Rejected]
+LOOKUPS = 8
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -61,23 +64,35 @@ async def _kept(world: World, events: list[Event], source: Source) -> Collected:
     return collected(events, held, source, world.secret)
 
 
-async def _outcome(world: World, outcome: Outcome, received: int) -> Event | None:
-    record = await world.decisions.decision(outcome.decision_id)
-    try:
-        found = outcome_event(outcome, record, world.now.catalogue, received) if record is not None else None
-    except Rejected:
-        found = None
-    if found is None:
-        UNATTRIBUTED.inc()
-    return found
+async def _records(world: World, claims: Sequence[Outcome]) -> dict[str, DecisionRecord | None]:
+    """Each named decision, looked up once; a few at a time, because an unknown one is looked for in the archive."""
+    gate = asyncio.Semaphore(LOOKUPS)
+
+    async def one(named: str) -> DecisionRecord | None:
+        async with gate:
+            return await world.decisions.decision(named)
+
+    names = list({claim.decision_id: None for claim in claims})
+    return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
 
 
 async def _outcomes(world: World, events: Sequence[Event], received: int) -> list[Event]:
     """An outcome event for every tracked event that says what became of a decision we know."""
     claimed = [claimed_outcome(e) for e in events if e.kind == "track" and "decision_id" in e.properties]
     claims = [outcome for outcome in claimed if outcome is not None]
-    found = await asyncio.gather(*(_outcome(world, outcome, received) for outcome in claims)) if claims else []
+    records = await _records(world, claims) if claims else {}
+    found = [_attributed(claim, records[claim.decision_id], world.now.catalogue, received) for claim in claims]
+    UNATTRIBUTED.inc(found.count(None))
     return [event for event in found if event is not None]
+
+
+def _attributed(claim: Outcome, record: DecisionRecord | None, catalogue: Catalogue, received: int) -> Event | None:
+    if record is None:
+        return None
+    try:
+        return outcome_event(claim, record, catalogue, received)
+    except Rejected:
+        return None
 
 
 def _count(source: str, accepted: int, rejections: Sequence[Rejection], verdict: Collected) -> None:

@@ -3,21 +3,35 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
+from api.answers import iso
 from api.deps import World
+from api.schemas_models import ModelLine
 
 
 class ModelShelf(Protocol):
-    """What the routes need of a model store."""
+    """What the routes need of a model store. An unknown version, and a rollback to nothing, raise a `ModelError`."""
 
-    def versions(self) -> Sequence[str]: ...
-    def champion(self) -> str | None: ...
+    def cards(self) -> Sequence[Mapping[str, Any]]: ...
     def card(self, version: str) -> Mapping[str, Any]: ...
-    def rollback(self) -> str | None: ...
+    def champion(self) -> str | None: ...
+    def history(self) -> Sequence[Mapping[str, Any]]: ...
+    def rollback(self, at: int) -> str | None: ...
 
 
-def shelf_of(world: World) -> ModelShelf | None:
-    return cast("ModelShelf | None", world.models)
+def shelf_of(world: World) -> ModelShelf:
+    return cast("ModelShelf", world.models)
 
 
-def model_lines(world: World) -> list[dict[str, Any]]:
-    return []
+def model_lines(shelf: ModelShelf) -> list[ModelLine]:
+    """Every stored model in one line, newest first."""
+    champion = shelf.champion()
+    return [
+        ModelLine(
+            version=str(card["version"]),
+            created=iso(card["created"]),
+            champion=card["version"] == champion,
+            metrics=dict(card.get("metrics", {})),
+            counts=dict(card.get("counts", {})),
+        )
+        for card in shelf.cards()
+    ]

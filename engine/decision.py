@@ -149,12 +149,13 @@ def rested(
 
 
 def uniform_draw(seed: int, position: int) -> float:
-    """A number in [0, 1) that depends on nothing but the seed and the position."""
-    digest = hashlib.blake2b(seed.to_bytes(16, "big") + position.to_bytes(2, "big"), digest_size=8).digest()
+    """A number in [0, 1) that depends on nothing but the seed (64 bits) and the position."""
+    digest = hashlib.blake2b(seed.to_bytes(8, "big") + position.to_bytes(2, "big"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
 
 def seed_of(decision_id: str) -> int:
+    """The seed of a decision: 64 bits, the most a record can carry."""
     return int.from_bytes(hashlib.blake2b(decision_id.encode(), digest_size=8).digest(), "big")
 
 

@@ -128,6 +128,13 @@ class MemoryKeys:
 
     def __init__(self, keys: Mapping[str, ApiKey]) -> None:
         self._keys = dict(keys)
+        self.notes: list[tuple[str, str, str]] = []
+
+    def listed(self) -> Sequence[tuple[ApiKey, int, int | None]]:
+        return [(key, 0, None) for key in self._keys.values()]
+
+    def note(self, who: str, what: str, detail: str) -> None:
+        self.notes.append((who, what, detail))
 
     def add(self, key: ApiKey, secret: str) -> None:
         self._keys[secret] = key

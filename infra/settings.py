@@ -3,6 +3,7 @@
 import secrets
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEMO_CONFIG = Path(__file__).parent / "demo" / "config"
@@ -33,6 +34,8 @@ class Settings(BaseSettings):
     write_key: str = ""
     eval_data: Path | None = None
     log_level: str = "warning"
+    batch_bytes: int = Field(default=500 * 1024, ge=32 * 1024, le=4 * 1024 * 1024)
+    ingest_rate: int = Field(default=0, ge=0)
 
     @property
     def database(self) -> str:

@@ -1,5 +1,5 @@
-"""How a feature vector becomes what a booster reads: categories renumbered from 0, and action × context pairs as columns
-of their own. Knows nothing of learning; it is stored with the model and applied the same way in serving."""
+"""How a feature vector becomes what a booster reads: categories renumbered from 0, and pairs of action and context as
+columns of their own. Knows nothing of learning; it is stored with the model and serving applies it the same way."""
 
 from collections.abc import Iterator, Sequence
 

@@ -22,7 +22,7 @@ DOORS = {
     "joblib": ("models/*.py",),
     "lightgbm": ("models/*.py", BENCH),
     "matplotlib": ("models/*.py", "infra/demo/*.py"),
-    "mmh3": ("infra/feast_store*.py",),
+    "mmh3": ("infra/feast_layout.py",),
     "mode": ("infra/stream/*.py",),
     "msgspec": ("*.py",),
     "numpy": ("features/*.py", "models/*.py", "infra/*.py"),

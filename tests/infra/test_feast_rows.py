@@ -11,9 +11,10 @@ from engine.ports import Unavailable
 from features.compute import CrossCounts
 from features.views import PROFILE
 from infra.embedded import HOST, free_port, redis_answers, redis_executable
+from infra.feast_layout import layout_of
 from infra.processes import Launch, RunningServer, spawn, until_ready
 from infra.redis_store import RedisClient, connect
-from infra.redis_store_features import ProfileRow, RedisFeatures
+from infra.redis_store_features import BlockingRows, ProfileRow, RedisFeatures
 
 WIDTH = len(PROFILE.names)
 
@@ -130,11 +131,27 @@ async def test_prefixes_keep_installations_apart(redis: RedisClient) -> None:
     assert await theirs.cross_counts() == {}
 
 
+async def test_the_blocking_reader_sees_the_same_row(features: RedisFeatures, any_redis: RunningServer) -> None:
+    await features.write_profiles([row((1, 0, 1), 5.0)])
+    reader = BlockingRows(any_redis.url, layout_of(PROFILE))
+    found, expected = reader.read("p"), await features.read_profile("p")
+    assert found is not None
+    assert expected is not None
+    assert found.at == expected.at == 1_000
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert reader.read("nobody") is None
+    reader.close()
+
+
 async def test_a_server_that_is_gone_is_unavailable() -> None:
     client = connect(f"redis://{HOST}:{free_port()}/0")
     with pytest.raises(Unavailable, match="try again"):
         await RedisFeatures(client).read_profile("p")
     await client.aclose()
+
+
+async def owns_every_slot(client: RedisClient) -> bool:
+    return b"cluster_state:ok" in await client.execute_command("CLUSTER", "INFO")
 
 
 @pytest.fixture
@@ -147,8 +164,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[RedisClient]:
     await until_ready(server, lambda: redis_answers(port, server.pid))
     single = connect(server.url)
     await single.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-    while b"cluster_state:ok" not in await single.execute_command("CLUSTER", "INFO"):
-        await asyncio.sleep(0.05)
+    await until_ready(server, lambda: owns_every_slot(single))
     await single.aclose()
     client = connect(f"redis://{HOST}:{port}?cluster=true")
     yield client

@@ -1,6 +1,6 @@
 """A Feast store with our definitions over each of the Redis servers."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from feast import FeatureStore
@@ -12,8 +12,8 @@ from infra.redis_store_features import RedisFeatures
 
 
 @pytest.fixture(scope="module")
-def feast(any_redis: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:
-    yield open_store(tmp_path_factory.mktemp("feast"), any_redis.url)
+def feast(any_redis: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return open_store(tmp_path_factory.mktemp("feast"), any_redis.url)
 
 
 @pytest.fixture

@@ -21,11 +21,10 @@ OFFER = Action("offer", "Offer", "upgrade", "service", ("voice",), ("agent_deskt
 def some_rows(count: int, seed: int = 7) -> Rows:
     """Values of every magnitude, and every kind of hole and edge."""
     draw = np.random.default_rng(seed)
-    rows = (
-        draw.standard_normal((count, len(PROFILE.names))) * 10.0 ** draw.integers(-6, 7, len(PROFILE.names))
-    ).astype(np.float32)
+    scale = 10.0 ** draw.integers(-6, 7, len(PROFILE.names))
+    rows = (draw.standard_normal((count, len(PROFILE.names))) * scale).astype(np.float32)
     rows[draw.random(rows.shape) < 0.2] = np.nan
-    rows[0, :4] = [0.0, -0.0, -1.0, np.finfo(np.float32).max]
+    rows[0, :4] = np.asarray([0.0, -0.0, -1.0, np.finfo(np.float32).max], dtype=np.float32)
     return rows
 
 

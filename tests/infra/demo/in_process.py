@@ -1,9 +1,7 @@
 """The whole way of a decision in one process: the memory world for storage, the real fold, gate, models and promotion
 rule. The simulator's loop runs against it without servers."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,9 +10,9 @@ import pyarrow as pa
 from engine.attribution import outcome_event
 from engine.decision_id import decision_id
 from engine.events import Arrival, normalise
+from engine.identifiers import parse_reference
 from engine.outcome import Outcome
-from engine.ports import PersonView
-from engine.records import DecisionRecord, decision_event
+from engine.records import decision_event
 from features.compute import CrossCounts
 from infra.config import Configuration
 from infra.demo.closed_loop import Trained
@@ -26,23 +24,22 @@ from models.train import Question, evaluate, train
 
 SECRET = b"a secret of tests only"
 START = 1_800_000_000_000
-FOLD = 200
+KINDS = ("decision", "outcome")
 
 
 class InProcessDesk:
-    """Implements `Desk`. Time passes by one second a call."""
+    """Implements `Desk`; every call takes a second."""
 
     def __init__(self, configuration: Configuration) -> None:
         self.now = START
         self.configuration = configuration
         self.state = MemoryState(lambda: self.now)
         self.model: Scorer = PriorModel()
-        self.records: dict[str, DecisionRecord] = {}
         self._number = 0
 
     def send(self, events: Sequence[tuple[int, dict[str, Any]]]) -> None:
-        source = self.configuration.source("default")
-        arrival = Arrival(SECRET, "demo", self.now, categories=source.categories)
+        categories = self.configuration.source("default").categories
+        arrival = Arrival(SECRET, "demo", self.now, categories=categories)
         for age, raw in events:
             event = normalise(raw, arrival, self.configuration.identity, "")
             self.state.apply([msgspec.structs.replace(event, at=self.now - age)])
@@ -50,29 +47,39 @@ class InProcessDesk:
     def settle(self) -> None:
         self.now += 1000
 
-    def _cross(self) -> dict[tuple[str, str], CrossCounts]:
-        found: dict[tuple[str, str], dict[str, float]] = {}
-        for name, count in self.state.counts.items():
-            action, segment, outcome = name.split("|")
-            found.setdefault((action, segment), {})[outcome] = float(count)
-        return {key: CrossCounts(n.get("presented", 0.0), n.get("accepted", 0.0)) for key, n in found.items()}
-
-    def _view(self, reference: str) -> PersonView:
-        raise NotImplementedError
+    def _ask(self, said: Mapping[str, Any]) -> Ask:
+        self._number += 1
+        who = parse_reference(SECRET, self.configuration.identity, said["profile"])
+        view = self.state.view(who.id)
+        named = decision_id(view.profile_id, self.now, self._number.to_bytes(10, "big"))
+        return Ask(view, said["placement"], said["context"], named, self.now, said["limit"])
 
     def decide(self, asks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         self.now += 1000
-        setting = Setting(self.configuration.catalogue, self.configuration.purposes, self.model, self._cross())
-        made = []
-        for ask in asks:
-            self._number += 1
-            view = self._view(ask["profile"])
-            named = decision_id(view.profile_id, self.now, self._number.to_bytes(10, "big"))
-            made.append(Ask(view, ask["placement"], ask["context"], named, self.now, ask["limit"]))
-        records = decide_many(made, setting)
+        cross = {key: CrossCounts(*counts) for key, counts in self.state.cross().items()}
+        setting = Setting(self.configuration.catalogue, self.configuration.purposes, self.model, cross)
+        records = decide_many([self._ask(ask) for ask in asks], setting)
         self.state.apply([decision_event(record) for record in records])
-        self.records.update({record.decision_id: record for record in records})
         return [record.answer for record in records]
 
     def report(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
         self.now += 1000
+        for said in outcomes:
+            outcome = Outcome(said["decision_id"], said["action_id"], said["outcome"], self.now, said.get("value"))
+            record = self.state.decisions[outcome.decision_id]
+            self.state.apply([outcome_event(outcome, record, self.configuration.catalogue, self.now)])
+
+    def retrain(self, decisions: int) -> Trained:
+        self.now += 1000
+        rows = [one.event for one in self.state.history if one.event.kind in KINDS]
+        packed = [msgspec.msgpack.encode(event) for event in rows]
+        table = pa.table({"kind": [event.kind for event in rows], "event": pa.array(packed, pa.binary())})
+        trained = train(table, self.now, 0)
+        challenger = load_model(trained.files)
+        question = Question(now=self.now, window=0, since=trained.card.judged_from)
+        comparison = evaluate(table, question, challenger, self.model)
+        verdict = judge_promotion(trained.card, comparison)
+        if verdict.promote:
+            self.model = challenger
+        gap = comparison.difference
+        return Trained(decisions, trained.version, verdict.promote, verdict.text, gap.low, gap.value, gap.high)
