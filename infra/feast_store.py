@@ -22,6 +22,10 @@ class UnusableAddress(ValueError):
     """A Redis address Feast's connection string cannot express."""
 
 
+class NothingOffline(LookupError):
+    """A view whose offline table was never built, or had no rows."""
+
+
 def online_config(redis_url: str) -> dict[str, Any]:
     """Feast's online store section for `redis://[user:password@]host:port/db`, `rediss://…` or `…?cluster=true`.
 
@@ -90,8 +94,11 @@ def historical(store: FeatureStore, asked: pd.DataFrame, features: Sequence[str]
     """Features as they were known at each row's `event_timestamp`, in the order asked.
 
     `asked` has the join keys and `event_timestamp` (UTC). A row asked before anything was known comes back with nulls:
-    Feast's dask store leaves it out.
+    Feast's dask store leaves it out. Raises `NothingOffline` while a view has no rows at all.
     """
+    for view in sorted({reference.partition(":")[0] for reference in features}):
+        if not Path(store.get_feature_view(view).batch_source.path).exists():
+            raise NothingOffline(f"view {view} has no offline rows; build them with: rapport dataset --features")
     keys = [column for column in asked.columns if column != TIMESTAMP]
     found = store.get_historical_features(entity_df=asked, features=list(features)).to_df()
     times = {TIMESTAMP: pd.to_datetime(asked[TIMESTAMP], utc=True)}

@@ -1,9 +1,9 @@
-"""Feature rows in Redis in Feast's own layout, written and read in bulk: a row yields only to a higher version, and Redis
-compares. Knows nothing of how a value comes to be; the bytes are `infra.feast_layout`'s."""
+"""Feature rows in Redis in Feast's own layout, written and read in bulk; a row yields only to one of a higher version.
+Knows nothing of how a value comes to be; the bytes are `infra.feast_layout`'s."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ from infra.redis_store import FAILURES, RedisClient
 
 # rows per script: below, calls dominate; above, everybody else waits for Redis
 TOGETHER = 50
-# calls under way at once on a cluster, where a script may touch one row only
+# calls under way at once on a cluster
 ABREAST = 32
 _KEY = msgspec.msgpack.Decoder(tuple[str, str])
 
@@ -69,8 +69,11 @@ def _script(template: str, layout: Layout) -> str:
 
 
 class ProfileRow(NamedTuple):
-    """One person's row. `version` is compared part by part and must always have the same parts, the link version
-    first; `at` in ms; `values` is float32 of shape (profile columns,), NaN where a purpose is closed."""
+    """One person's row. `at` in ms; `values` is float32 of shape (profile columns,), NaN where a purpose is closed.
+
+    `version` is (link version, consent version, count of events), compared part by part: consent stands before the
+    count, so that of two writers who overtook each other the one who saw the withdrawal wins.
+    """
 
     profile_id: str
     version: tuple[int, ...]
@@ -127,20 +130,15 @@ class FeatureRows:
         keys = [self.layout.key(*key) for key in batch.keys]
         stamps = map(encode_timestamp, batch.at)
         calls = list(zip(batch.versions, stamps, encode_rows(self._fields, batch.values), strict=True))
-        size = 1 if self._clustered else TOGETHER
-        parts = [
-            self._write(keys=keys[start : start + size], args=list(chain(*calls[start : start + size])))
-            for start in range(0, len(keys), size)
-        ]
-        return sum([int(written) for written in await self._in_turn(parts)])
-
-    async def _in_turn(self, calls: Sequence[Awaitable[Any]]) -> list[Any]:
-        if not self._clustered:
-            return [await call for call in calls]
-        answers: list[Any] = []
-        for start in range(0, len(calls), ABREAST):
-            answers += await asyncio.gather(*calls[start : start + ABREAST])
-        return answers
+        # a cluster lets a script touch one slot only, so there every row is a call of its own
+        size, abreast = (1, ABREAST) if self._clustered else (TOGETHER, 1)
+        parts = [slice(start, start + size) for start in range(0, len(keys), size)]
+        written = 0
+        for start in range(0, len(parts), abreast):
+            together = parts[start : start + abreast]
+            answers = await asyncio.gather(*(self._write(keys=keys[p], args=[*chain(*calls[p])]) for p in together))
+            written += sum(map(int, answers))
+        return written
 
     async def read(self, keys: Sequence[tuple[str, ...]]) -> list[StoredRow | None]:
         """Rows in the order of the keys; None for an entity never written or removed."""

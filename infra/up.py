@@ -67,7 +67,8 @@ def _environment(settings: Settings) -> tuple[tuple[str, str], ...]:
     return tuple(kept.items())
 
 
-def _launches(settings: Settings) -> dict[str, Launch]:
+def launches(settings: Settings) -> dict[str, Launch]:
+    """How each of our own processes is started, by name."""
     home = private(settings.data_dir / "logs")
     environment = _environment(settings)
     level = settings.log_level.replace("warning", "warn").replace("critical", "crit")
@@ -98,11 +99,11 @@ async def start(settings: Settings, console: Console) -> Running:
     running = Running(settings.model_copy(update={"data_dir": settings.data_dir.resolve()}))
     try:
         with console.status("starting Redis and the broker") as status:
-            await _servers(running)
+            await servers(running)
             settings = running.settings
             await prepare(settings)
             status.update("starting the worker, the publisher, the archiver and the API")
-            for name, launch in _launches(settings).items():
+            for name, launch in launches(settings).items():
                 running.children[name] = spawn(launch)
             await _until_ready(running)
         urls = {"kafka_url": settings.kafka_url, "redis_url": settings.redis_url, "pid": os.getpid()}
@@ -113,7 +114,8 @@ async def start(settings: Settings, console: Console) -> Running:
     return running
 
 
-async def _servers(running: Running) -> None:
+async def servers(running: Running) -> None:
+    """Start the broker and the Redis that the settings do not name, and put where they are into the settings."""
     settings = running.settings
     if not settings.redis_url:
         redis = await start_redis(free_port(), settings.data_dir)
@@ -186,7 +188,7 @@ def _revive(running: Running, say: Callable[[str], None]) -> bool:
             say(f"The {name} keeps ending; stopping. Its last words:\n{child.last_words()}")
             return False
         say(f"The {name} ended with code {child.process.returncode}; starting it again.")
-        running.children[name] = spawn(_launches(running.settings)[name])
+        running.children[name] = spawn(launches(running.settings)[name])
     return True
 
 

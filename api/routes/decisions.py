@@ -67,8 +67,8 @@ class Lines(Response):
 
     media_type = NDJSON
 
-    def __init__(self, parts: AsyncIterator[bytes]) -> None:
-        super().__init__(None)
+    def __init__(self, parts: AsyncIterator[bytes], status_code: int = 200) -> None:
+        super().__init__(None, status_code)
         self._parts = parts
         del self.headers["content-length"]
 

@@ -64,6 +64,7 @@ def _check(world: World, ask: KeyAsk, taken: frozenset[str]) -> None:
 @router.post(
     "",
     summary="Make an API key",
+    status_code=201,
     response_class=Response,
     responses={201: answer(KeyMade, "The key with its secret, shown this once"), **problems(409)},
     openapi_extra=json_body(KeyAsk, {"name": "desk-berlin", "role": "agent", "purposes": ["service"]}),

@@ -1,5 +1,5 @@
-"""Models over HTTP: what is stored, what serves, promote through the gate, go back. Judges nothing itself, and offers no
-way around the gate."""
+"""Models over HTTP: what is stored, what serves, promote through the gate, go back. Judges nothing itself and offers
+no way around the gate."""
 
 import asyncio
 from collections.abc import Mapping

@@ -78,7 +78,7 @@ class Publisher:
         consent = resolve(view.held, purposes, country_of(profile))
         visible = reveal(profile, consent, bearing(purposes), purposes)
         values = np.asarray(profile_values(visible, at), dtype=np.float32)
-        return ProfileRow(view.profile_id, (view.link_version, profile.state.count), at, values)
+        return ProfileRow(view.profile_id, (view.link_version, consent.version, profile.state.count), at, values)
 
     async def _write_queues(self, views: Sequence[PersonView], at: int) -> None:
         configuration = self._configuration.current

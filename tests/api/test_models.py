@@ -92,7 +92,10 @@ async def test_an_unknown_version_is_not_found(client: httpx.AsyncClient, versio
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_model")
 
 
-@pytest.mark.parametrize(("key", "reads", "edits"), [("engineer-key", 200, 409), ("marketer-key", 200, 403), ("agent-key", 403, 403)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "reads", "edits"),
+    [("engineer-key", 200, 409), ("marketer-key", 200, 403), ("agent-key", 403, 403)],
+)
 async def test_who_may_read_and_change_models(rig: Rig, key: str, reads: int, edits: int) -> None:
     async with rig.client(key) as client:
         assert (await client.get("/v1/models")).status_code == reads

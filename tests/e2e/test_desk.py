@@ -12,21 +12,22 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from engine.ports import Entry
+from infra.model_store import ModelStore
 from tests.api.seed import ANN, seed_history
 from tests.api.world import AGENT, Rig
 
 pytestmark = pytest.mark.browser
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-WIDE = {"width": 1440, "height": 1000}
+WIDE = ViewportSize(width=1440, height=1000)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="module")
-def rig() -> Rig:
-    made = Rig()
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    made = Rig(models=ModelStore(tmp_path_factory.mktemp("models")))
     # a thread of its own: Playwright's loop already runs in this one
     with ThreadPoolExecutor(1) as aside:
         aside.submit(asyncio.run, seed_history(made)).result()

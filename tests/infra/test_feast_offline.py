@@ -22,7 +22,7 @@ from features.views import CROSS, PROFILE, View
 from infra.archive import Archive
 from infra.archive_features import FeatureTable
 from infra.feast_paths import offline_path
-from infra.feast_store import historical, open_store, profile_features
+from infra.feast_store import NothingOffline, historical, open_store, profile_features
 from infra.offline import Terms, Written, build_offline
 from infra.redis_store_stream import TailEntry
 from infra.settings import Settings
@@ -192,3 +192,5 @@ def test_an_empty_archive_makes_no_tables(settings: Settings) -> None:
     assert build_offline(settings, TERMS, lambda done, total: told.append((done, total))) == Written(0, 0, 0)
     assert told == [(0, 0)]
     assert not offline_path(settings.data_dir, PROFILE).exists()
+    with pytest.raises(NothingOffline, match="view profile has no offline rows"):
+        ask(settings, ("p", START))

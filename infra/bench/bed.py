@@ -1,0 +1,122 @@
+"""An installation made for one measurement: a directory and servers of its own, filled, started and taken away again.
+Knows processes; nothing of what is measured."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from infra.embedded import free_port
+from infra.kafka_log import ensure_topics
+from infra.ledger_store import new_secret
+from infra.processes import spawn
+from infra.redis_store import connect
+from infra.settings import DEMO_CONFIG, Settings
+from infra.up import Running, launches, servers, start
+from infra.wiring import prepare
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where to measure: servers that run already (empty: embedded ones), and whether a rough figure will do."""
+
+    kafka_url: str = ""
+    redis_url: str = ""
+    quick: bool = False
+
+
+class NotEmpty(RuntimeError):
+    """A server to measure on holds somebody's data."""
+
+
+@dataclass(frozen=True)
+class Bed:
+    """One installation under measurement."""
+
+    settings: Settings
+    running: Running
+
+    def launch(self, names: Sequence[str]) -> None:
+        """Start some of our own processes."""
+        for name in names:
+            self.running.children[name] = spawn(launches(self.settings)[name])
+
+    def failure(self) -> str:
+        """What ended although it should not have; empty while all is well."""
+        dead = [one for one in (*self.running.servers, *self.running.children.values()) if not one.alive()]
+        return "; ".join(f"the {one.name} ended: {one.last_words()}" for one in dead)
+
+
+def _settings(place: Place, home: Path, config: Path) -> Settings:
+    return Settings(
+        data_dir=home,
+        config_dir=config,
+        port=free_port(),
+        kafka_url=place.kafka_url,
+        redis_url=place.redis_url,
+        prefix=f"bench-{home.name}-" if place.kafka_url else "",
+        admin_key=new_secret("admin"),
+        write_key=new_secret("write"),
+        secret="bench",
+    )
+
+
+@contextlib.asynccontextmanager
+async def _home() -> AsyncIterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="rapport-bench-"))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def servers_only(place: Place, config: Path = DEMO_CONFIG) -> AsyncIterator[Bed]:
+    """Broker and Redis with topics made, none of our processes running yet."""
+    async with _home() as home:
+        running = Running(_settings(place, home, config))
+        try:
+            await servers(running)
+            async with empty(running.settings.redis_url):
+                await prepare(running.settings)
+                yield Bed(running.settings, running)
+        finally:
+            await running.stop()
+
+
+@contextlib.asynccontextmanager
+async def whole(place: Place, config: Path = DEMO_CONFIG) -> AsyncIterator[Bed]:
+    """The whole system as `rapport up` runs it."""
+    async with _home() as home, contextlib.AsyncExitStack() as stack:
+        settings = _settings(place, home, config)
+        if place.redis_url:
+            await stack.enter_async_context(empty(place.redis_url))
+        running = await start(settings, Console(quiet=True))
+        stack.push_async_callback(running.stop)
+        yield Bed(running.settings, running)
+
+
+@contextlib.asynccontextmanager
+async def empty(redis_url: str) -> AsyncIterator[Any]:
+    """A Redis database that is empty now and will be emptied again. Raises `NotEmpty` rather than touch anything."""
+    redis = connect(redis_url)
+    try:
+        if await redis.dbsize():
+            raise NotEmpty("the Redis database to measure on is not empty; name an unused one, for example …/15")
+        yield redis
+        with contextlib.suppress(OSError):
+            await redis.flushdb()
+    finally:
+        await redis.aclose()
+
+
+async def make_topic(settings: Settings, name: str) -> str:
+    """A topic of the bench's own with as many partitions as events have."""
+    prefix = f"{settings.prefix}{name}-"
+    await ensure_topics(settings.kafka_url, prefix, settings.partitions, settings.replicas)
+    return f"{prefix}events"
