@@ -87,8 +87,7 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Open the report when done.")] = False,
 ) -> None:
     """Replay real purchases, import a real bandit log, run the contact-centre simulator; ends with a report."""
-    # reason: pandas, LightGBM and matplotlib take seconds to import, and nothing else here needs them
-    from infra.demo.run import DemoOptions, run_demo  # noqa: PLC0415
+    from infra.demo.run import DemoOptions, run_demo  # noqa: PLC0415 reason: slow to import, seldom needed
 
     settings = _settings()
     admin, write = _demo_keys(settings)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from engine.step import Rules
+from infra.config import load
 from infra.model_store import ModelStore
 from infra.settings import Settings
 from models.evaluate import Comparison, Estimate
@@ -40,8 +42,7 @@ def _refusals() -> Any:
 
 
 def _choice(window: float, placement: str, vectors: str) -> Any:
-    # reason: the training libraries take a second to import, and most commands need none of them
-    from infra.training import LOGGED, REPLAYED, Choice  # noqa: PLC0415
+    from infra.training import LOGGED, REPLAYED, Choice  # noqa: PLC0415 reason: slow to import, seldom needed
 
     if vectors not in (LOGGED, REPLAYED):
         raise ValueError(f"--vectors is {LOGGED} or {REPLAYED}")
@@ -72,8 +73,7 @@ def models() -> None:
 
 def train(window: Window = 168.0, placement: Placement = "", vectors: Vectors = "logged") -> None:
     """Learn from the logged decisions whose outcome window has closed; the model waits until it is promoted."""
-    # reason: as above
-    from infra.training import train_model  # noqa: PLC0415
+    from infra.training import train_model  # noqa: PLC0415 reason: slow to import, seldom needed
 
     with _refusals(), _stages() as progress:
         trained = train_model(Settings(), _choice(window, placement, vectors), progress)
@@ -99,8 +99,7 @@ def _stages() -> Any:
 
 def evaluate(version: Version = "") -> None:
     """Compare a version with the champion on decisions it did not learn from, and say what the gate would say."""
-    # reason: as above
-    from infra.training import judge  # noqa: PLC0415
+    from infra.training import judge  # noqa: PLC0415 reason: slow to import, seldom needed
 
     settings = Settings()
     with _refusals(), console.status("reading the archive"):
@@ -130,8 +129,7 @@ def promote(
     force: Annotated[str, typer.Option(help="Promote against the gate, for this reason (kept in the history).")] = "",
 ) -> None:
     """Let a version serve if the gate says it is better; every API process follows within two seconds."""
-    # reason: as above
-    from infra.training import promote_now  # noqa: PLC0415
+    from infra.training import promote_now  # noqa: PLC0415 reason: slow to import, seldom needed
 
     settings = Settings()
     with _refusals(), console.status("judging"):
@@ -144,8 +142,7 @@ def promote(
 
 def rollback() -> None:
     """Serve again what served before the champion."""
-    # reason: as above
-    from infra.training import roll_back  # noqa: PLC0415
+    from infra.training import roll_back  # noqa: PLC0415 reason: slow to import, seldom needed
 
     with _refusals():
         served = roll_back(Settings())
@@ -164,15 +161,20 @@ def dataset(
     vectors: Vectors = "logged",
 ) -> None:
     """Write the training set to a file, or rebuild Feast's offline store from the archive."""
-    # reason: as above
-    from infra.offline import build_offline  # noqa: PLC0415
-    from infra.training import export_dataset  # noqa: PLC0415
+    from infra.offline import Terms, build_offline  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.training import export_dataset  # noqa: PLC0415 reason: slow to import, seldom needed
 
     with _refusals():
+        settings = Settings()
         if features:
+            configuration = load(settings.config_dir)
+            rules = Rules(identity=configuration.identity)
+            terms = Terms(rules, configuration.purposes, configuration.catalogue.actions)
             with _stages() as progress:
-                rows = build_offline(Settings(), lambda done, of: progress("refolding the archive", done, of))
-            console.print(f"{rows} feature rows in Feast's offline store.")
+                made = build_offline(settings, terms, lambda done, of: progress("refolding the archive", done, of))
+            console.print(
+                f"{made.profile_rows} profile rows and {made.cross_rows} cross rows from {made.events} events."
+            )
             return
-        rows = export_dataset(Settings(), out, _choice(window, placement, vectors))
+        rows = export_dataset(settings, out, _choice(window, placement, vectors))
     console.print(f"{rows} decisions in {out}")

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import pandas as pd
 import yaml
-from feast import FeatureStore, RepoConfig
+from feast import FeatureStore, FileSource, RepoConfig
 
 from features.definitions import definitions
 from features.views import PROFILE, PROJECT, TIMESTAMP
@@ -97,7 +97,8 @@ def historical(store: FeatureStore, asked: pd.DataFrame, features: Sequence[str]
     Feast's dask store leaves it out. Raises `NothingOffline` while a view has no rows at all.
     """
     for view in sorted({reference.partition(":")[0] for reference in features}):
-        if not Path(store.get_feature_view(view).batch_source.path).exists():
+        table = store.get_feature_view(view).batch_source
+        if isinstance(table, FileSource) and not Path(table.path).exists():
             raise NothingOffline(f"view {view} has no offline rows; build them with: rapport dataset --features")
     keys = [column for column in asked.columns if column != TIMESTAMP]
     found = store.get_historical_features(entity_df=asked, features=list(features)).to_df()

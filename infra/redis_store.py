@@ -45,7 +45,7 @@ def connect(url: str) -> RedisClient:
 
 
 def encode_index(version: int, members: Sequence[str]) -> bytes:
-    """An index entry: link version, then the person's members, strongest first. Versions compare as bytes."""
+    """An index entry: link version in eight bytes, then the person's members, strongest first."""
     return _VERSION.pack(version) + msgspec.msgpack.encode(tuple(members))
 
 

@@ -23,10 +23,10 @@ redis.call('XADD', KEYS[3], ARGV[3] .. '-' .. ARGV[4], 'r', ARGV[a])
 redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'v', ARGV[5])
 return {1}
 """
-# eight bytes of big-endian version lead each entry, so newer compares greater as text
+# The version leads each entry as eight bytes. It is unpacked, because Lua compares text by the server's locale.
 _INDEX = """
 local held = redis.call('GET', KEYS[1])
-if held and string.sub(held, 1, 8) >= string.sub(ARGV[1], 1, 8) then return 0 end
+if held and struct.unpack('>I8', held) >= struct.unpack('>I8', ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1
 """

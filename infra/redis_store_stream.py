@@ -22,12 +22,16 @@ from infra.topics import (
 )
 
 # One batch, all or nothing, and only if the watermark is the one the worker started from. Returns the watermark found
-# (so that a refused worker can tell whether its own write already landed), the tail's length and the homes whose
-# consent changed. In `e` statements "l:<purpose>" remembers the last thing an event said: repeating it says nothing.
+# (so that a refused worker can tell whether its own write already landed), the tail's length and what was narrowed,
+# which also stays beside the watermark: whoever does the record's effects again must know it. `l:<purpose>` remembers
+# the last thing an event said: repeating it says nothing. At the same moment a no stands against a yes.
 _APPLY = """
 local w = redis.call('HMGET', KEYS[1], 'i', 'o')
 local inc, off = tonumber(w[1] or '0'), tonumber(w[2] or '-1')
-if inc ~= tonumber(ARGV[1]) or off ~= tonumber(ARGV[2]) then return {0, inc, off} end
+if inc ~= tonumber(ARGV[1]) or off ~= tonumber(ARGV[2]) then
+  if inc ~= tonumber(ARGV[3]) or off ~= tonumber(ARGV[4]) then redis.call('HINCRBY', KEYS[1], 'refused', 1) end
+  return {0, inc, off}
+end
 local a, k = 9, 5
 for _ = 1, tonumber(ARGV[5]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
 for _ = 1, tonumber(ARGV[6]) do redis.call('HINCRBY', KEYS[4], ARGV[a], ARGV[a + 1]); a = a + 2 end
@@ -35,28 +39,30 @@ for _ = 1, tonumber(ARGV[7]) do redis.call('SET', KEYS[k], ARGV[a], 'EX', ARGV[a
 local narrowed = {}
 while a <= #ARGV - 2 do
   local key, purpose, said, explicit = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
-  local at, statement = ARGV[a + 3], ARGV[a + 4]
-  local changed = false
-  if explicit == '1' then
-    local held = redis.call('HGET', key, 's:' .. purpose)
-    if not held or cmsgpack.unpack(held)[2] <= tonumber(at) then
-      redis.call('HSET', key, 's:' .. purpose, statement); changed = true
+  local at, statement = tonumber(ARGV[a + 3]), ARGV[a + 4]
+  local news = explicit == '1' or (said == '0' and redis.call('HGET', key, 'l:' .. purpose) ~= '0')
+  if news then
+    local field = (explicit == '1' and 's:' or 'e:') .. purpose
+    local held = redis.call('HGET', key, field)
+    local before = held and cmsgpack.unpack(held)[2] or -1
+    if before < at or (before == at and said == '0') then
+      redis.call('HSET', key, field, statement)
+      redis.call('HINCRBY', key, 'v', 1)
+      if said == '0' then narrowed[#narrowed + 1] = ARGV[a + 5] end
     end
-  elseif said == '0' and redis.call('HGET', key, 'l:' .. purpose) ~= '0' then
-    redis.call('HSET', key, 'e:' .. purpose, statement); changed = true
   end
   redis.call('HSET', key, 'l:' .. purpose, said)
-  if changed then
-    redis.call('HINCRBY', key, 'v', 1)
-    if said == '0' then narrowed[#narrowed + 1] = ARGV[a + 5] end
-  end
   k = k + 1; a = a + 6
+end
+local packed = ''
+if #narrowed > 0 then
+  packed = string.char(220, math.floor(#narrowed / 256), #narrowed % 256) .. table.concat(narrowed)
 end
 local id = ARGV[3] .. '-' .. ARGV[4]
 redis.call('XADD', KEYS[2], id, 'r', ARGV[#ARGV - 1], 't', ARGV[8])
 if ARGV[#ARGV] ~= '' then redis.call('XADD', KEYS[3], id, 'c', ARGV[#ARGV]) end
-redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4])
-return {1, redis.call('XLEN', KEYS[2]), narrowed}
+redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'n', packed)
+return {1, redis.call('XLEN', KEYS[2]), packed}
 """
 _INCARNATION = """
 local known = redis.call('HGET', KEYS[1], ARGV[1])
@@ -71,9 +77,10 @@ BEAT_SECONDS = 5
 _ENCODER = msgspec.msgpack.Encoder()
 _STORED = msgspec.msgpack.Decoder(Stored)
 _CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
+COUNTERS = ("refused", "skipped")
 
 
-class Said(msgspec.Struct, frozen=True):
+class Said(msgspec.Struct, frozen=True, array_like=True):
     """One purpose's answer that an event carried for its home."""
 
     home: str
@@ -97,12 +104,15 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The script's word: whether the batch was taken (else the watermark found), tail length, homes it narrowed."""
+    """The script's word: whether the batch was taken (else the watermark found), tail length, what it narrowed."""
 
     taken: bool
     found: Position
     tail: int = 0
-    narrowed: tuple[str, ...] = ()
+    narrowed: tuple[Said, ...] = ()
+
+
+_SAID = msgspec.msgpack.Decoder(tuple[Said, ...])
 
 
 class OutboxEntry(msgspec.Struct, frozen=True):
@@ -154,6 +164,19 @@ class PartitionStore:
         found = await self._redis.hmget(watermark_key(partition), ["i", "o"])
         return Position(int(found[0] or 0), partition, int(found[1]) if found[1] is not None else -1)
 
+    async def narrowed(self, partition: int) -> tuple[Said, ...]:
+        """What the record at the watermark narrowed."""
+        return _narrowed(await self._redis.hget(watermark_key(partition), "n"))
+
+    async def note_skipped(self, partition: int) -> None:
+        """Count a record that came again after it was applied."""
+        await self._redis.hincrby(watermark_key(partition), "skipped", 1)
+
+    async def counters(self, partition: int) -> dict[str, int]:
+        """How often the partition skipped a record that came again, and refused a worker that was behind."""
+        found = await self._redis.hmget(watermark_key(partition), COUNTERS)
+        return {name: int(value or 0) for name, value in zip(COUNTERS, found, strict=True)}
+
     async def load(self, partition: int, homes: Sequence[str]) -> dict[str, Stored]:
         if not homes:
             return {}
@@ -169,7 +192,7 @@ class PartitionStore:
         answer = await self._apply(keys=keys, args=self._arguments(batch))
         if answer[0] == 0:
             return Applied(False, Position(int(answer[1]), partition, int(answer[2])))
-        return Applied(True, batch.position, int(answer[1]), tuple(h.decode() for h in answer[2]))
+        return Applied(True, batch.position, int(answer[1]), _narrowed(answer[2]))
 
     def _arguments(self, batch: Batch) -> list[str | bytes | int]:
         arguments: list[str | bytes | int] = [
@@ -190,7 +213,8 @@ class PartitionStore:
         for said in batch.said:
             statement = _ENCODER.encode(said.statement)
             explicit = "1" if said.statement.explicit else "0"
-            arguments += [said.purpose, "1" if said.yes else "0", explicit, said.statement.at, statement, said.home]
+            arguments += [said.purpose, "1" if said.yes else "0", explicit, said.statement.at, statement]
+            arguments.append(_ENCODER.encode(said))
         arguments += [batch.raw, _ENCODER.encode(tuple(batch.claims)) if batch.claims else b""]
         return arguments
 
@@ -220,6 +244,10 @@ class PartitionStore:
     async def counts(self, partition: int) -> dict[str, int]:
         """Cross-profile counters of one partition: `action|segment|outcome` -> count."""
         return {k.decode(): int(v) for k, v in (await self._redis.hgetall(counts_key(partition))).items()}
+
+
+def _narrowed(raw: bytes | None) -> tuple[Said, ...]:
+    return _SAID.decode(raw) if raw else ()
 
 
 def _position(partition: int, raw: bytes) -> Position:

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.ports import ApiKey, Consents, CrossFeatures, Decisions, Health, Log, Notices, People, Queues, Unavailable
 from engine.records import DecisionRecord
+from infra.announcing import AnnouncedConsents
 from infra.archive import find_decision
 from infra.config import LiveConfiguration
 from infra.kafka_log import KafkaLog, cluster_id, ensure_topics
@@ -21,6 +22,7 @@ from infra.redis_store_consent import RedisConsents
 from infra.redis_store_features import RedisFeatures
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
+from infra.topics import CHANGES, topic
 from infra.training import promote
 from models.live import LiveModel
 
@@ -148,7 +150,9 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
         yield Opened(
             people=RedisPeople(redis, settings.partitions),
             log=log,
-            consents=RedisConsents(redis, settings.partitions),
+            consents=AnnouncedConsents(
+                RedisConsents(redis, settings.partitions), log, topic(settings.prefix, CHANGES)
+            ),
             decisions=FoundDecisions(RedisDecisions(redis, settings.partitions), settings.archive),
             cross=RedisFeatures(redis, settings.prefix),
             queues=RedisQueues(redis),

@@ -8,7 +8,6 @@ import orjson
 
 from engine.events import Event
 from engine.identifiers import Identifier, IdentityRules, identify
-from engine.records import partition_of
 
 SECRET = b"bench"
 SOURCE = "write"
@@ -50,15 +49,6 @@ def ten_each(rules: IdentityRules, count: int, at: int) -> Iterator[Event]:
     for number in range(0, count, 10):
         who = identifier(rules, number)
         yield from (event(who, number + more, at + more) for more in range(10))
-
-
-def partitions_of(events: list[Event], partitions: int) -> dict[int, int]:
-    """Events per partition."""
-    counts: dict[int, int] = {}
-    for one in events:
-        place = partition_of(one.home, partitions)
-        counts[place] = counts.get(place, 0) + 1
-    return counts
 
 
 def message(kind: str, user: int, number: int, **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from engine.events import Event
 from engine.identifiers import IdentityRules
 from infra.bench.bed import Bed, Place, make_topic, servers_only
 from infra.bench.figures import Row, Say, Target, more
-from infra.bench.people import each_another, ten_each
+from infra.bench.people import each_another, message, ten_each
 from infra.config import load
 from infra.kafka_log import KafkaLog, bootstrap
 from infra.redis_store import connect
@@ -53,13 +53,14 @@ async def run(place: Place, say: Say) -> list[Row]:
     ):
         say(f"stream: {name}")
         async with servers_only(place) as bed:
-            rows += _rows(name, (events, profiles), await _measured(bed, made(*_seed(bed), events), profiles), target)
+            backlog = made(_rules(bed), events, now_ms())
+            rows += _rows(name, (events, profiles), await _measured(bed, backlog, profiles), target)
         rows[-2] = more(rows[-2], floor)
     return rows
 
 
-def _seed(bed: Bed) -> tuple[IdentityRules, ...]:
-    return (load(bed.settings.config_dir).identity,)
+def _rules(bed: Bed) -> IdentityRules:
+    return load(bed.settings.config_dir).identity
 
 
 def _rows(name: str, sizes: tuple[int, int], drained: Drained, target: Target) -> list[Row]:
@@ -77,16 +78,13 @@ def _rows(name: str, sizes: tuple[int, int], drained: Drained, target: Target) -
 
 
 async def _append(bed: Bed, events: Iterable[Event]) -> int:
-    """Append in full records, without waiting for single ones; returns how many records came to be."""
+    """Append so many at once that records are full; returns how many records came to be."""
     settings = bed.settings
-    log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, linger_ms=60_000)
+    log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms)
     await log.start()
     source = iter(events)
     while together := list(islice(source, APPENDED_TOGETHER)):
-        appending = asyncio.create_task(log.append(together))
-        await asyncio.sleep(0)
-        log.flush()
-        await appending
+        await log.append(together)
     await log.stop()
     return await _records(settings)
 
@@ -140,8 +138,7 @@ async def _watched(bed: Bed, redis: Any, expected: tuple[int, int, int]) -> Drai
 async def _floor(bed: Bed, count: int) -> float:
     """Events a second without Faust, fold or archive: one JSON event per record, one HSET each."""
     named = await make_topic(bed.settings, "floor")
-    events = list(each_another(*_seed(bed), count, now_ms()))
-    await _produce(bed, named, [orjson.dumps(msgspec.to_builtins(one)) for one in events])
+    await _produce(bed, named, [orjson.dumps(message("page", number, number)) for number in range(count)])
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap(bed.settings.kafka_url), auto_offset_reset="earliest")
     redis = connect(bed.settings.redis_url)
     await consumer.start()
@@ -151,9 +148,9 @@ async def _floor(bed: Bed, count: int) -> float:
         while seen < count:
             pipe = redis.pipeline(transaction=False)
             for messages in (await consumer.getmany(timeout_ms=200, max_records=500)).values():
-                for message in messages:
-                    read = orjson.loads(message.value)
-                    pipe.hset(f"floor:{read['home']}", "event", message.value)
+                for one in messages:
+                    read = orjson.loads(one.value)
+                    pipe.hset(f"floor:{read['userId']}", "event", one.value)
                 seen += len(messages)
             await pipe.execute()
         return count / (time.perf_counter() - began)

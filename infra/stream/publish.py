@@ -14,6 +14,7 @@ import numpy as np
 from engine.consent import country_of, resolve, reveal
 from engine.ports import PersonView, Unavailable
 from features.compute import CrossCounts, profile_values
+from features.cross import summed
 from infra.config import LiveConfiguration
 from infra.model_store import ModelStore
 from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues, connect
@@ -103,21 +104,11 @@ class Publisher:
                 log.warning("cross-profile features wait for a server: %s", type(error).__name__)
 
     async def _sum_cross(self) -> dict[tuple[str, str], CrossCounts]:
-        sums: dict[tuple[str, str], list[float]] = {}
-        for partition in range(self._partitions):
-            for name, count in (await self._store.counts(partition)).items():
-                action, segment, outcome = name.split("|", 2)
-                held = sums.setdefault((action, segment), [0.0, 0.0])
-                if outcome in _COUNTED:
-                    held[_COUNTED[outcome]] += count
-        rows = {key: CrossCounts(held[0], held[1]) for key, held in sums.items()}
+        rows = summed([await self._store.counts(partition) for partition in range(self._partitions)])
         if rows != self._cross:
             actions = self._configuration.current.catalogue.actions
             await self._features.write_cross(rows, actions, time.time_ns() // 1_000_000)
         return rows
-
-
-_COUNTED = {"presented": 0, "accepted": 1}
 
 
 def publish_app(settings: Settings) -> faust.App:

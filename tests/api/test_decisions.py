@@ -1,19 +1,15 @@
 """Decisions over HTTP: one, in bulk, and looked at again."""
 
-import asyncio
 import json
-import socket
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-import uvicorn
 
 from tests.api.seed import ANN, decide, grant, seed
+from tests.api.serving import serving
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
 
 
@@ -234,24 +230,9 @@ async def test_the_catalogue_is_shown_and_is_not_sent_twice(client: httpx.AsyncC
     assert (again.status_code, again.content) == (304, b"")
 
 
-@contextmanager
-def serving(rig: Rig) -> Iterator[str]:
-    """The application on a socket of its own, in a thread of its own."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(rig.app, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
-
-
 def test_a_client_that_sends_everything_before_it_reads_does_not_hang(rig: Rig) -> None:
     context = {"note": "x" * 2000}
     row = json.dumps({"profile": ANN, "placement": "web", "context": context}).encode() + b"\n"
-    with serving(rig) as url:
+    with serving(rig.app) as url:
         answer = httpx.post(f"{url}/v1/decisions/bulk", content=row * 1500, headers={"X-API-Key": ADMIN}, timeout=60)
     assert answer.text.count("decision_id") == 1500

@@ -4,19 +4,17 @@ import asyncio
 import os
 import re
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from engine.ports import Entry
 from infra.model_store import ModelStore
 from tests.api.seed import ANN, seed_history
+from tests.api.serving import serving
 from tests.api.world import AGENT, Rig
 
 pytestmark = pytest.mark.browser
@@ -41,14 +39,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
 
 @pytest.fixture(scope="module")
 def url(rig: Rig) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(rig.app, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+    with serving(rig.app) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

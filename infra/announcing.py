@@ -1,0 +1,35 @@
+"""Consent writes that tell the publisher: what was derived from a person is derived again when an answer changes."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from engine.consent import Held
+from engine.ports import ConsentChange, Consents, Unavailable
+from engine.records import partition_of
+from infra.kafka_log import KafkaLog
+
+log = logging.getLogger("rapport.consent")
+
+
+class AnnouncedConsents:
+    """`engine.ports.Consents` around another: after a write, one notice per identifier goes to `topic`."""
+
+    def __init__(self, consents: Consents, sender: KafkaLog, topic: str) -> None:
+        self._consents = consents
+        self._sender = sender
+        self._topic = topic
+
+    async def held(self, identities: Sequence[str]) -> dict[str, Held]:
+        return await self._consents.held(identities)
+
+    async def write(self, changes: Mapping[str, ConsentChange]) -> None:
+        """The change counts once it is written; a notice that is lost only delays what is derived."""
+        await self._consents.write(changes)
+        try:
+            for identity in changes:
+                value = msgspec.msgpack.encode([identity])
+                await self._sender.send(self._topic, value, partition_of(identity, self._sender.partitions))
+        except Unavailable:
+            log.warning("the broker took no notice of a consent change; derived rows follow with the next event")
