@@ -69,7 +69,7 @@ class Log(Protocol):
 
 
 class ConsentChange(msgspec.Struct, frozen=True):
-    """What to write under one identifier. A None preference or setting removes it."""
+    """What to write under one identifier. An empty setting removes it."""
 
     statements: dict[str, Statement] = {}
     preferences: dict[str, dict[str, bool]] = {}

@@ -100,7 +100,8 @@ def applied(held: Held, change: ConsentChange) -> Held:
     preferences = {**held.preferences}
     for channel, topics in change.preferences.items():
         preferences[channel] = {**preferences.get(channel, {}), **topics}
-    return Held(statements, preferences, {**held.settings, **change.settings}, held.version + 1)
+    settings = {name: value for name, value in {**held.settings, **change.settings}.items() if value}
+    return Held(statements, preferences, settings, held.version + 1)
 
 
 def outlook(

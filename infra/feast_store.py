@@ -14,6 +14,7 @@ from feast import FeatureStore, FileSource, RepoConfig
 from features.definitions import definitions
 from features.views import PROFILE, PROJECT, TIMESTAMP
 from infra.feast_paths import feast_dir, offline_paths
+from infra.settings import Settings
 
 KEY_VERSION = 3
 
@@ -104,3 +105,9 @@ def historical(store: FeatureStore, asked: pd.DataFrame, features: Sequence[str]
     found = store.get_historical_features(entity_df=asked, features=list(features)).to_df()
     times = {TIMESTAMP: pd.to_datetime(asked[TIMESTAMP], utc=True)}
     return asked.assign(**times).merge(found.drop_duplicates([*keys, TIMESTAMP]), on=[*keys, TIMESTAMP], how="left")
+
+
+if __name__ == "__main__":
+    # `rapport up` registers the definitions this way, after everything that matters is ready
+    settings = Settings()
+    open_store(settings.data_dir, settings.redis_url, settings.prefix)

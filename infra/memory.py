@@ -13,6 +13,7 @@ from engine.profile import Fragment
 from engine.records import DecisionRecord, Position, decode_decision, partition_of
 from engine.statement import applied
 from engine.step import Rules, advance
+from features.cross import summed
 
 INCARNATION = 1
 DEFAULT_RULES = Rules()
@@ -102,7 +103,8 @@ class MemoryState:
     def _hear(self, event: Event) -> None:
         """What the event said about consent: explicit as it is, otherwise only a no that was not said before."""
         for purpose, yes in (event.consent or {}).items():
-            covers = (event.home,) if yes and event.explicit else ()
+            named = (event.home, *(i.id for i in event.identifiers), *self.person_of(event.home).members)
+            covers = tuple(dict.fromkeys(named)) if yes and event.explicit else ()
             said = Statement(GRANTED if yes else DENIED, event.at, event.source, event.explicit, covers)
             repeated = self._said.get((event.home, purpose)) is False
             self._said[event.home, purpose] = yes
@@ -124,20 +126,16 @@ class MemoryState:
     def write(self, changes: Mapping[str, ConsentChange]) -> None:
         for identity, change in changes.items():
             before = self.held.get(identity, Held())
-            current = {p: s for p, s in change.statements.items() if not _is_older(before, p, s)}
+            current = {p: s for p, s in change.statements.items() if not _stands(before, p, s)}
             if current or change.preferences or change.settings:
                 self.held[identity] = applied(before, msgspec.structs.replace(change, statements=current))
 
     def cross(self) -> dict[tuple[str, str], tuple[float, float]]:
         """Impressions and acceptances by (action id, segment)."""
-        found: dict[tuple[str, str], tuple[float, float]] = {}
-        for name, count in self.counts.items():
-            action, segment, outcome = name.split("|")
-            shown, taken = found.get((action, segment), (0.0, 0.0))
-            more = (float(count), 0.0) if outcome == "presented" else (0.0, float(count) * (outcome == "accepted"))
-            found[action, segment] = shown + more[0], taken + more[1]
-        return found
+        return {key: (counts.impressions, counts.accepted) for key, counts in summed([self.counts]).items()}
 
 
-def _is_older(held: Held, purpose: str, new: Statement) -> bool:
-    return any(s.explicit and new.explicit and s.at > new.at for s in held.statements.get(purpose, ()))
+def _stands(held: Held, purpose: str, new: Statement) -> bool:
+    """Whether what is held outweighs the new statement: it is later, or as late and no new refusal is to replace it."""
+    rivals = [s for s in held.statements.get(purpose, ()) if s.explicit == new.explicit]
+    return any(s.at > new.at or (s.at == new.at and (new.status == GRANTED or s == new)) for s in rivals)

@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from redis.exceptions import RedisError
 
-from engine.consent import Held
+from engine.consent import GRANTED, Held
 from engine.ports import ConsentChange, Unavailable
 from engine.records import partition_of
 from infra.redis_store import RedisClient, decode_held
 from infra.topics import consent_key
 
-# An explicit statement replaces an older or equally old explicit one; what an event said before is then settled too.
+# An explicit statement replaces an older explicit one. Of two at the same moment the no stands, so only a no (its
+# fifth value) replaces one that is equally old. What events said stays beside it; which of both counts, the rules say.
 _WRITE = """
 local changed = 0
 local i = 1
 while i <= #ARGV do
-  local kind, name, value, at = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+  local kind, name, value, at, yes = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   if kind == 's' then
     local held = redis.call('HGET', KEYS[1], 's:' .. name)
-    if not held or cmsgpack.unpack(held)[2] <= at then
+    local before = held and cmsgpack.unpack(held)[2] or -1
+    if before < at or (before == at and yes == '0' and held ~= value) then
       redis.call('HSET', KEYS[1], 's:' .. name, value)
       changed = 1
     end
@@ -31,7 +33,7 @@ while i <= #ARGV do
     redis.call('HSET', KEYS[1], kind .. ':' .. name, value)
     changed = 1
   end
-  i = i + 4
+  i = i + 5
 end
 if changed > 0 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
 return changed
@@ -71,11 +73,12 @@ class RedisConsents:
     async def _one(self, identity: str, change: ConsentChange) -> None:
         arguments: list[str | bytes] = []
         for purpose, statement in change.statements.items():
-            arguments += ["s", purpose, msgspec.msgpack.encode(statement), str(statement.at)]
+            yes = "1" if statement.status == GRANTED else "0"
+            arguments += ["s", purpose, msgspec.msgpack.encode(statement), str(statement.at), yes]
         for channel, topics in change.preferences.items():
             for about, answer in topics.items():
-                arguments += ["p", f"{channel}:{about}", "1" if answer else "0", "0"]
+                arguments += ["p", f"{channel}:{about}", "1" if answer else "0", "0", ""]
         for name, value in change.settings.items():
-            arguments += ["k", name, value, "0"]
+            arguments += ["k", name, value, "0", ""]
         if arguments:
             await self._write(keys=[self._key(identity)], args=arguments)

@@ -36,6 +36,7 @@ class Running:
     servers: list[RunningServer] = field(default_factory=list)
     children: dict[str, RunningServer] = field(default_factory=dict)
     restarts: list[float] = field(default_factory=list)
+    errand: RunningServer | None = None
 
     async def stop(self) -> None:
         """Doors first, then what works on what came in, then the servers. Nothing else on the machine is touched."""
@@ -43,6 +44,8 @@ class Running:
             child = self.children.get(name)
             if child is not None:
                 await child.stop(patience=20.0)
+        if self.errand is not None and self.errand.alive():
+            await self.errand.stop()
         for server in reversed(self.servers):
             await server.stop(patience=20.0)
         (self.settings.data_dir / RUN_FILE).unlink(missing_ok=True)
@@ -69,8 +72,6 @@ def _environment(settings: Settings) -> tuple[tuple[str, str], ...]:
 
 def launches(settings: Settings) -> dict[str, Launch]:
     """How each of our own processes is started, by name."""
-    home = private(settings.data_dir / "logs")
-    environment = _environment(settings)
     level = settings.log_level.replace("warning", "warn").replace("critical", "crit")
     faust, worker = (_PYTHON, "-m", "faust", "-A"), ("worker", "--without-web", "-l")
     commands: dict[str, tuple[str, ...]] = {
@@ -79,8 +80,12 @@ def launches(settings: Settings) -> dict[str, Launch]:
         "archiver": (_PYTHON, "-m", "infra.archiver"),
         "api": (_PYTHON, "-m", "api.asgi"),
     }
-    address = f"http://{settings.host}:{settings.port}"
-    return {name: Launch(name, address, home, command, environment) for name, command in commands.items()}
+    return {name: _launch(settings, name, command) for name, command in commands.items()}
+
+
+def _launch(settings: Settings, name: str, command: tuple[str, ...]) -> Launch:
+    home = private(settings.data_dir / "logs")
+    return Launch(name, f"http://{settings.host}:{settings.port}", home, command, _environment(settings))
 
 
 async def _answers(host: str, port: int, path: str) -> bool:
@@ -108,6 +113,8 @@ async def start(settings: Settings, console: Console) -> Running:
             await _until_ready(running)
         urls = {"kafka_url": settings.kafka_url, "redis_url": settings.redis_url, "pid": os.getpid()}
         (settings.data_dir / RUN_FILE).write_text(json.dumps(urls), encoding="utf-8")
+        # importing Feast takes seconds, and nothing waits for its registry
+        running.errand = spawn(_launch(settings, "feast", (_PYTHON, "-m", "infra.feast_store")))
     except BaseException:
         await running.stop()
         raise

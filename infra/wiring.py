@@ -150,9 +150,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
         yield Opened(
             people=RedisPeople(redis, settings.partitions),
             log=log,
-            consents=AnnouncedConsents(
-                RedisConsents(redis, settings.partitions), log, topic(settings.prefix, CHANGES)
-            ),
+            consents=AnnouncedConsents(RedisConsents(redis, settings.partitions), log, topic(settings.prefix, CHANGES)),
             decisions=FoundDecisions(RedisDecisions(redis, settings.partitions), settings.archive),
             cross=RedisFeatures(redis, settings.prefix),
             queues=RedisQueues(redis),

@@ -15,20 +15,19 @@ from models.scorer import Calibration, Floats, Model
 
 FEWEST = 200
 FEWEST_FOR_ISOTONIC = 5000
-# Extra trees (random thresholds and category orders) find action × context interactions in few thousand decisions
-# where greedy splits chase single lucky cells; few rows per category group keep rare reason × action cells learnable.
+# Extra trees (a random threshold per candidate split) find action × context interactions within a few thousand decisions
+# where greedy splits chase single lucky cells; light smoothing of categories keeps rare reason × action cells learnable.
 PARAMETERS: dict[str, Any] = {
     "learning_rate": 0.06,
     "num_leaves": 31,
     "min_data_in_leaf": 10,
     "extra_trees": True,
-    "feature_fraction": 0.8,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "lambda_l2": 2.0,
-    "cat_smooth": 5.0,
-    "cat_l2": 2.0,
-    "min_data_per_group": 10,
+    "cat_smooth": 1.0,
+    "cat_l2": 1.0,
+    "min_data_per_group": 5,
     "max_cat_threshold": 64,
     "max_cat_to_onehot": 4,
 }
@@ -130,8 +129,8 @@ def _dataset(
         part.rewards,
         weight=weights,
         reference=reference,
-        feature_name=[name.replace(" ", "_") for name in encoding.names],
-        categorical_feature=[encoding.names.index(name) for name in encoding.categorical],
+        feature_name=list(encoding.columns),
+        categorical_feature=list(encoding.categories),
         params={"verbose": -1},
     )
 
@@ -170,6 +169,6 @@ def as_model(version: str, fitted: Fitted) -> Model:
 
 
 def importance_of(fitted: Fitted) -> dict[str, float]:
-    """Total gain per column or pair of columns, largest first; what no tree splits on is left out."""
-    gains = zip(fitted.encoding.names, fitted.booster.feature_importance("gain").tolist(), strict=True)
+    """Total gain per column, largest first; a column that no tree splits on is left out."""
+    gains = zip(fitted.encoding.columns, fitted.booster.feature_importance("gain").tolist(), strict=True)
     return dict(sorted(((name, gain) for name, gain in gains if gain > 0.0), key=lambda item: -item[1]))

@@ -47,20 +47,6 @@ def queue_entries(views: Sequence[PersonView], setting: Setting, at: int) -> lis
     return entries
 
 
-def standing(entries: Sequence[Entry], views: Sequence[PersonView], setting: Setting, at: int) -> list[Entry]:
-    """Those of the entries (parallel to `views`) that may be acted on now: consent, caps and quiet hours are asked
-    again at the moment of reading."""
-    kept = []
-    for entry, view in zip(entries, views, strict=True):
-        queue = setting.catalogue.queues.get(entry.queue)
-        if queue is None or view.profile_id != entry.profile_id:
-            continue
-        turn = next((t for t in _turns(view, setting, at) if t.queue.id == queue.id), None)
-        if turn is not None and turn.due <= at and entry.action_id in {a.id for a in turn.screened.actions}:
-            kept.append(entry)
-    return kept
-
-
 def _turns(view: PersonView, setting: Setting, at: int) -> list[_Turn]:
     catalogue = setting.catalogue
     profile = view.profile

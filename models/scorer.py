@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.spec import FEATURES, INDEX
-from models.encoding import Encoder, Encoding, parts
+from models.encoding import Encoder, Encoding
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -74,7 +74,7 @@ class Model:
         self._encoder = Encoder(encoding)
 
     def matrix(self, rows: Rows) -> Rows:
-        """What the booster reads: shape (rows, len(encoding.names))."""
+        """What the booster reads: shape (rows, len(encoding.columns))."""
         return self._encoder.encode(rows)
 
     def probabilities(self, rows: Rows) -> Floats:
@@ -84,10 +84,9 @@ class Model:
 
 
 def used_by(booster: lightgbm.Booster, encoding: Encoding) -> tuple[str, ...]:
-    """The feature columns that at least one split looks at, alone or as half of a pair, in the encoding's order."""
+    """The columns that at least one split looks at, in the encoding's order."""
     splits = booster.feature_importance("split").tolist()
-    used = {column for name, count in zip(encoding.names, splits, strict=True) if count for column in parts(name)}
-    return tuple(name for name in encoding.columns if name in used)
+    return tuple(name for name, count in zip(encoding.columns, splits, strict=True) if count)
 
 
 def used_columns(card: Mapping[str, Any]) -> dict[str, str]:

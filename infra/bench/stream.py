@@ -160,7 +160,9 @@ async def _floor(bed: Bed, count: int) -> float:
 
 
 async def _produce(bed: Bed, named: str, values: list[bytes]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap(bed.settings.kafka_url), linger_ms=20, max_batch_size=1 << 19)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap(bed.settings.kafka_url), linger_ms=20, max_batch_size=1 << 19
+    )
     await producer.start()
     try:
         for start in range(0, len(values), 5000):

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import msgspec
 
 from engine.consent import DENIED, GRANTED, Statement
-from engine.errors import EngineError
 from engine.events import Event
 from engine.identity import Claim
 from engine.ports import ConsentChange, Consents, People, Stored
@@ -83,18 +82,18 @@ class Partition:
     async def _again(self, position: Position, mark: Position, raw: bytes) -> None:
         """A record applied before changes nothing; the latest one's effects may have been lost: once more."""
         self.skipped += 1
+        await persist(self._outside.store.note_skipped, self.number)
         if position == mark:
-            events = _events(raw)
-            said = [one for event in events for one in _said(event)]
             await self._settle_notices()
-            await self._effects(_denied(said), said, sorted({event.home for event in events}))
+            narrowed = await persist(self._outside.store.narrowed, self.number)
+            await self._effects(narrowed, sorted({event.home for event in _events(raw)}))
 
     async def _apply(self, mark: Position, position: Position, raw: bytes) -> None:
-        work, events = await self._fold(position, raw)
+        now = self._outside.clock()
+        work, events = await self._fold(position, now, raw)
         if work.rejects:
             await persist(self._outside.reject, work.rejects)
         await self._settle_notices()
-        now = self._outside.clock()
         batch = Batch(
             before=mark,
             position=position,
@@ -103,28 +102,29 @@ class Partition:
             fragments=work.touched,
             counts=work.counts,
             decisions=work.decisions,
-            said=work.said,
+            said=await self._covering(work.said),
             claims=work.claims,
         )
         answer = await persist(self._outside.store.apply, batch)
-        narrowed: Sequence[str] = answer.narrowed
+        narrowed = answer.narrowed
         if not answer.taken:
             if answer.found != position:
                 self.refused += 1
                 self._cache.clear()
                 raise Fatal(f"partition {self.number}: another worker moved it on; leaving it to that one")
-            narrowed = _denied(work.said)  # our own earlier try landed and its answer was lost
+            # an earlier try of ours landed and its answer was lost
+            narrowed = await persist(self._outside.store.narrowed, self.number)
         self._mark = position
         self.applied += len(events)
         self._keep(work.touched)
-        await self._effects(narrowed, work.said, sorted(work.touched))
+        await self._effects(narrowed, sorted(work.touched))
         if answer.tail > self._outside.tail_limit:
             await self._wait_for_archive()
 
-    async def _effects(self, narrowed: Sequence[str], said: Sequence[Said], homes: Sequence[str]) -> None:
+    async def _effects(self, narrowed: Sequence[Said], homes: Sequence[str]) -> None:
         """What follows a batch and may be done again: narrowing elsewhere, links out, notices."""
         if narrowed:
-            await persist(self._narrow, narrowed, said)
+            await persist(self._narrow, narrowed)
         self._outside.wake_outbox(self.number)
         self._notices = asyncio.create_task(persist(self._outside.notify, self.number, homes))
 
@@ -135,7 +135,7 @@ class Partition:
             await asyncio.sleep(TAIL_SECONDS)
             length = await persist(self._outside.store.tail_length, self.number)
 
-    async def _fold(self, position: Position, raw: bytes) -> tuple[Folder, Sequence[Event]]:
+    async def _fold(self, position: Position, now: int, raw: bytes) -> tuple[Folder, Sequence[Event]]:
         try:
             record = decode_record(raw)
         except Unreadable as error:
@@ -147,23 +147,22 @@ class Partition:
         held = {home: self._cache[home] for home in homes if home in self._cache}
         work = Folder({**held, **loaded}, {}, {}, [], [], {}, [])
         for index, event in enumerate(record.events):
-            self._step(work, event, position, index)
+            self._step(work, event, (position, now), index)
         return work, record.events
 
-    def _step(self, work: Folder, event: Event, position: Position, index: int) -> None:
+    def _step(self, work: Folder, event: Event, applied: tuple[Position, int], index: int) -> None:
         stored = work.fragments.get(event.home)
         before = stored.fragment if stored is not None else Fragment(event.home)
         try:
             step = advance(before, event, self._outside.rules)
-        except (EngineError, ValueError, TypeError, OverflowError, ArithmeticError) as error:
-            code = type(error).__name__
-            work.rejects.append(
-                Reject(position, index, code, "the event cannot be folded", msgspec.msgpack.encode(event))
-            )
+        # whatever a pure function raises, this one event is the reason: it alone is rejected and the stream goes on
+        except Exception as error:  # noqa: BLE001
+            raw, sentence = msgspec.msgpack.encode(event), "the event cannot be folded"
+            work.rejects.append(Reject(applied[0], index, type(error).__name__, sentence, raw))
             return
         if not step.changed:
             return
-        after = Stored(position, self._outside.clock(), step.fragment)
+        after = Stored(*applied, step.fragment)
         work.fragments[event.home] = work.touched[event.home] = after
         work.claims += step.claims
         for name, count in step.counts:
@@ -172,15 +171,24 @@ class Partition:
         if event.kind == "decision" and isinstance(event.properties.get("record"), bytes):
             work.decisions[event.message_id] = event.properties["record"]
 
-    async def _narrow(self, homes: Sequence[str], said: Sequence[Said]) -> None:
+    async def _covering(self, said: Sequence[Said]) -> list[Said]:
+        """An explicit yes covers everybody who is one person with its home now, so that it replaces their earlier no."""
+        homes = sorted({one.home for one in said if one.statement.covers})
+        views = await persist(self._outside.people.people, homes) if homes else []
+        members = {home: view.members for home, view in zip(homes, views, strict=True)}
+        return [_covers(one, members[one.home]) if one.statement.covers else one for one in said]
+
+    async def _narrow(self, narrowed: Sequence[Said]) -> None:
         """A withdrawal is written under every identifier of the person."""
+        homes = list(dict.fromkeys(one.home for one in narrowed))
         views = await self._outside.people.people(homes)
-        changes: dict[str, ConsentChange] = {}
-        for home, view in zip(homes, views, strict=True):
-            denied = {s.purpose: s.statement for s in said if s.home == home and not s.yes}
-            explicit = {p: msgspec.structs.replace(s, explicit=True) for p, s in denied.items()}
-            changes |= {m: ConsentChange(statements=explicit) for m in view.members if m != home}
-        await self._outside.consents.write(changes)
+        members = {home: view.members for home, view in zip(homes, views, strict=True)}
+        denied: dict[str, dict[str, Statement]] = {}
+        for one in narrowed:
+            for member in members[one.home]:
+                if member != one.home:
+                    denied.setdefault(member, {})[one.purpose] = msgspec.structs.replace(one.statement, explicit=True)
+        await self._outside.consents.write({member: ConsentChange(said) for member, said in denied.items()})
 
     def _keep(self, touched: dict[str, Stored]) -> None:
         for home, stored in touched.items():
@@ -198,8 +206,9 @@ class Partition:
         await self._settle_notices()
 
 
-def _denied(said: Sequence[Said]) -> list[str]:
-    return list(dict.fromkeys(one.home for one in said if not one.yes))
+def _covers(said: Said, members: Sequence[str]) -> Said:
+    covers = tuple(dict.fromkeys((*said.statement.covers, *members)))
+    return msgspec.structs.replace(said, statement=msgspec.structs.replace(said.statement, covers=covers))
 
 
 def _events(raw: bytes) -> Sequence[Event]:
@@ -213,6 +222,7 @@ def _events(raw: bytes) -> Sequence[Event]:
 def _said(event: Event) -> Iterator[Said]:
     for purpose, yes in (event.consent or {}).items():
         status = GRANTED if yes else DENIED
-        covers = (event.home,) if yes and event.explicit else ()
+        ids = tuple(dict.fromkeys((event.home, *(i.id for i in event.identifiers))))
+        covers = ids if yes and event.explicit else ()
         statement = Statement(status, event.at, event.source, event.explicit, covers)
         yield Said(event.home, purpose, statement, yes)

@@ -2,13 +2,13 @@
 recorded there. Knows neither claims nor who records them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 
 from engine.identity import Claim
-from engine.records import Position
-from infra.redis_store_stream import PartitionStore
+from engine.records import MAX_BYTES, Position
+from infra.redis_store_stream import OutboxEntry, PartitionStore
 from infra.stream.shell import persist
 
 Send = Callable[[bytes], Awaitable[None]]
@@ -49,7 +49,22 @@ class OutboxSender:
         entries = await persist(self._store.outbox, self._partition, self._sent)
         if not entries:
             return False
-        record = LinkRecord(tuple((entry.position, entry.claims) for entry in entries))
-        await persist(self._send, msgspec.msgpack.encode(record))
-        self._sent = entries[-1].position
+        for record in records(entries):
+            await persist(self._send, msgspec.msgpack.encode(record))
+            self._sent = record.entries[-1][0]
         return True
+
+
+def records(entries: Sequence[OutboxEntry], most: int = MAX_BYTES) -> Iterator[LinkRecord]:
+    """Entries in order, in records that a broker takes: `most` bytes each, or one entry that is larger."""
+    waiting: list[tuple[Position, tuple[Claim, ...]]] = []
+    weight = 0
+    for entry in entries:
+        size = len(msgspec.msgpack.encode(entry.claims))
+        if waiting and weight + size > most:
+            yield LinkRecord(tuple(waiting))
+            waiting, weight = [], 0
+        waiting.append((entry.position, entry.claims))
+        weight += size
+    if waiting:
+        yield LinkRecord(tuple(waiting))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from engine.identifiers import IdentityRules
-from engine.identity import Claim, Edge, Edges, components, pair, with_claim
+from engine.identity import Claim, Edge, Edges, Person, components, pair, with_claim
 from engine.records import Position
 from infra.redis_store_links import LinkCommit, LinkMark, LinkStore
 from infra.redis_store_stream import PartitionStore
@@ -44,8 +44,10 @@ class Relation:
         record = _decode(raw)
         if mark.position.incarnation == position.incarnation and offset <= mark.position.offset:
             if position == mark.position:
-                await self._derive(record, mark.version, {})
+                await self._derive(record, mark.version, None)
             return
+        if position.incarnation < mark.position.incarnation:
+            raise Fatal("links: this log is older than the last; is the broker URL right?")
         if mark.position.incarnation == position.incarnation and offset > mark.position.offset + 1:
             raise Fatal(f"links: offset {offset} came after {mark.position.offset}; records are missing")
         await self._record(mark, position, record, raw)
@@ -58,7 +60,7 @@ class Relation:
         claims = [claim for _, some in fresh for claim in some]
         before = await persist(links.groups_of, _ids(claims))
         edges: dict[tuple[str, str], Edge] = {pair(edge): edge for some in before.values() for edge in some}
-        old = _profile_ids(edges, self._around.rules)
+        old = _persons(edges, self._around.rules)
         for claim in claims:
             edges = with_claim(edges, claim)
         groups = grouped(edges)
@@ -82,19 +84,20 @@ class Relation:
     def _new(self, at: Position) -> bool:
         return at.partition not in self._marks
 
-    async def _derive(self, record: LinkRecord, version: int, old: Mapping[str, str]) -> None:
-        """Index, conflicts and notices for every group the record touches; safe to do again."""
+    async def _derive(self, record: LinkRecord, version: int, old: Mapping[str, Person] | None) -> None:
+        """Index, conflicts and notices for every group the record touches; safe to do again.
+
+        `old` is who everybody was before; None when that is not known any more: then everybody is told.
+        """
         links = self._around.links
         ids = _ids(claim for _, claims in record.entries for claim in claims)
         for group, edges in (await persist(links.groups_of, ids)).items():
             persons, conflicts = components({pair(edge): edge for edge in edges}, self._around.rules)
             await persist(links.publish, persons, version)
             await persist(links.note_conflicts, {group: conflicts})
-            changed = {p.profile_id for p in persons if any(old.get(m) != p.profile_id for m in p.members)}
-            left = {old[m] for p in persons for m in p.members if m in old and old[m] != p.profile_id}
-            await persist(self._around.notify, sorted(changed | left))
-        for position in self._marks.values():
-            await persist(self._around.partitions.trim_outbox, position)
+            await persist(self._around.notify, _changed(persons, old))
+        for partition in sorted({at.partition for at, _ in record.entries} & self._marks.keys()):
+            await persist(self._around.partitions.trim_outbox, self._marks[partition])
 
 
 def _decode(raw: bytes) -> LinkRecord:
@@ -109,9 +112,21 @@ def _ids(claims: Iterable[Claim]) -> list[str]:
     return sorted({identity for claim in claims for identity in (claim.left, claim.right)})
 
 
-def _profile_ids(edges: Edges, rules: IdentityRules) -> dict[str, str]:
+def _persons(edges: Edges, rules: IdentityRules) -> dict[str, Person]:
     persons, _ = components(edges, rules)
-    return {member: person.profile_id for person in persons for member in person.members}
+    return {member: person for person in persons for member in person.members}
+
+
+def _changed(persons: Iterable[Person], old: Mapping[str, Person] | None) -> list[str]:
+    """The profile ids of everybody who gained or lost a member, before and after."""
+    if old is None:
+        return sorted({member for person in persons for member in person.members})
+    found: set[str] = set()
+    for person in persons:
+        before = {old.get(member, Person((member,))) for member in person.members}
+        if before != {person}:
+            found |= {person.profile_id, *(one.profile_id for one in before)}
+    return sorted(found)
 
 
 def grouped(edges: Edges) -> dict[str, list[Edge]]:
