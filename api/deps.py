@@ -26,6 +26,7 @@ from engine.ports import (
     Notices,
     People,
     Queues,
+    Rejects,
 )
 from models.scorer import Scorer
 
@@ -83,6 +84,7 @@ class World:
     cross: CrossFeatures
     queues: Queues
     notices: Notices
+    rejects: Rejects
     keys: Keys
     health: Health
     configuration: LiveConfigured

@@ -59,18 +59,19 @@ def schema_of(kind: Any) -> dict[str, Any]:
     return result
 
 
-def json_body(kind: Any, example: Any, media_type: str = JSON) -> dict[str, Any]:
+def json_body(kind: Any, example: Any, description: str = "") -> dict[str, Any]:
     """`openapi_extra` for a route that reads its body itself."""
-    return _body(schema_of(kind), example, media_type)
+    return _body(schema_of(kind), example, description)
 
 
 def one_or_many(one: Any, many: Any, example: Any) -> dict[str, Any]:
     """The same for a body that is either a single thing or a list of them in an object."""
-    return _body({"anyOf": [schema_of(one), schema_of(many)]}, example, JSON)
+    return _body({"anyOf": [schema_of(one), schema_of(many)]}, example, "One report, or a list of them")
 
 
-def _body(schema: dict[str, Any], example: Any, media_type: str) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema, "example": example}}}}
+def _body(schema: dict[str, Any], example: Any, description: str) -> dict[str, Any]:
+    said = {"description": description} if description else {}
+    return {"requestBody": {**said, "required": True, "content": {JSON: {"schema": schema, "example": example}}}}
 
 
 def answer(kind: Any, description: str, headers: tuple[str, ...] = (), media_type: str = JSON) -> dict[str, Any]:

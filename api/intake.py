@@ -20,7 +20,7 @@ from engine.errors import Rejected
 from engine.events import Arrival, Event, parse_time
 from engine.gateway import Rejection, accept
 from engine.outcome import Outcome
-from engine.ports import ApiKey
+from engine.ports import ApiKey, Refused
 from engine.records import DecisionRecord
 
 Items = Sequence[dict[str, Any] | Rejected]
@@ -124,10 +124,17 @@ async def take(world: World, key: ApiKey, delivery: Delivery) -> dict[str, Any]:
         raise Problem(400, "rejected_events", message, _listed(rejections))
     verdict = await _kept(world, events, source)
     outcomes = await _outcomes(world, verdict.events, arrival.received)
+    if rejections:
+        await world.rejects.keep([_refused(arrival.source, delivery.items[r.index], r) for r in rejections])
     if verdict.events:
         await world.log.append([*verdict.events, *outcomes])
     _count(arrival.source, len(events), rejections, verdict)
     return {"success": True, "accepted": len(events), "rejected": _listed(rejections)}
+
+
+def _refused(source: str, item: dict[str, Any] | Rejected, rejection: Rejection) -> Refused:
+    event = orjson.dumps(item) if isinstance(item, dict) else b""
+    return Refused(source, rejection.code, rejection.message, event)
 
 
 def answered(members: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -143,6 +143,21 @@ class Keys(Protocol):
         ...
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """An event the gateway did not accept, as bytes of JSON, with the source it came from and why."""
+
+    source: str
+    code: str
+    message: str
+    event: bytes
+
+
+class Rejects(Protocol):
+    """Keeps what was not accepted, so that an operator can mend the cause and send it again. Raises `Unavailable`."""
+
+    async def keep(self, refused: Sequence[Refused]) -> None: ...
+
+
 class Health(Protocol):
     """Whether a part of the world answers: name -> problem ('' when well)."""
 

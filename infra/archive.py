@@ -1,7 +1,7 @@
 """The archive: every applied record once, in applied order, as rows of a Delta table by day. Reads and writes the
 table; knows nothing of what the events mean."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from engine.decision_id import decided_at, is_decision_id
 from engine.events import Event
@@ -46,6 +46,7 @@ LINK_SCHEMA = pa.schema(
         ("claim", pa.binary()),
     ]
 )
+ARCHIVE_FAILURES = (DeltaError, OSError)
 ORDER = ("incarnation", "partition", "offset", "index")
 _EVENT = msgspec.msgpack.Decoder(Event)
 _CLAIM = msgspec.msgpack.Decoder(Claim)
@@ -74,55 +75,67 @@ def open_table(url: str) -> DeltaTable | None:
 
 
 class Archive:
-    """The writer. Delta's application transactions make an append idempotent: (log/partition, last offset)."""
+    """The writer. Delta's application transactions make an append idempotent: (log/partition, last offset).
+
+    What the table holds is read from the snapshot that the append is based on, so of two writers that hold the same
+    records one finds its rows there already, or is refused by Delta and may try again. Raises `ARCHIVE_FAILURES`.
+    """
 
     def __init__(self, archive: str) -> None:
         if "://" not in archive:
             Path(archive).mkdir(parents=True, exist_ok=True)
         self._events = events_url(archive)
         self._links = links_url(archive)
-        self._done: dict[str, int] = {}
-
-    def archived(self, url: str, app: str) -> int:
-        """The last offset of this log's partition that the table holds; -1 if none."""
-        if app not in self._done:
-            table = open_table(url)
-            version = table.transaction_version(app) if table is not None else None
-            self._done[app] = -1 if version is None else int(version)
-        return self._done[app]
+        self._tables: dict[str, DeltaTable] = {}
 
     def append(self, entries: Sequence[TailEntry]) -> int:
         """Write applied records, leaving out what the table already holds. Returns the number of rows written."""
-        fresh = [e for e in entries if e.position.offset > self.archived(self._events, _app(e.position))]
+        table = self._latest(self._events)
+        fresh = [e for e in entries if e.position.offset > _held(table, _app(e.position))]
         columns: dict[str, list[Any]] = {name: [] for name in EVENT_SCHEMA.names}
         for entry in fresh:
             _add_rows(columns, entry)
-        return self._commit(
-            self._events, pa.table(columns, EVENT_SCHEMA), [(e.position, _app(e.position)) for e in fresh]
-        )
+        last = {_app(e.position): e.position.offset for e in fresh}
+        return self._commit(self._events, pa.table(columns, EVENT_SCHEMA), last)
 
     def append_links(self, records: Sequence[tuple[Position, bytes]], applied: int) -> int:
         """Write recorded link claims, leaving out what the table already holds."""
-        fresh = [(p, raw) for p, raw in records if p.offset > self.archived(self._links, f"links/{p.incarnation}")]
+        table = self._latest(self._links)
+        fresh = [(p, raw) for p, raw in records if p.offset > _held(table, f"links/{p.incarnation}")]
         columns: dict[str, list[Any]] = {name: [] for name in LINK_SCHEMA.names}
         for position, raw in fresh:
             for index, claim in enumerate(_CLAIMS.decode(raw)):
                 values = (position.incarnation, position.offset, index, applied, _ENCODER.encode(claim))
                 for name, value in zip(LINK_SCHEMA.names, values, strict=True):
                     columns[name].append(value)
-        marks = [(position, f"links/{position.incarnation}") for position, _ in fresh]
-        return self._commit(self._links, pa.table(columns, LINK_SCHEMA), marks)
+        last = {f"links/{position.incarnation}": position.offset for position, _ in fresh}
+        return self._commit(self._links, pa.table(columns, LINK_SCHEMA), last)
 
-    def _commit(self, url: str, table: pa.Table, marks: Sequence[tuple[Position, str]]) -> int:
-        if not marks:
+    def _latest(self, url: str) -> DeltaTable | None:
+        known = self._tables.get(url)
+        if known is not None:
+            known.update_incremental()
+            return known
+        found = open_table(url)
+        if found is not None:
+            self._tables[url] = found
+        return found
+
+    def _commit(self, url: str, rows: pa.Table, last: Mapping[str, int]) -> int:
+        if not last:
             return 0
-        last = {app: position.offset for position, app in marks}
-        transactions = [Transaction(app, offset) for app, offset in last.items()]
-        by_day = ["day"] if "day" in table.column_names else None
-        properties = CommitProperties(app_transactions=transactions)
-        write_deltalake(url, table, mode="append", partition_by=by_day, commit_properties=properties)
-        self._done |= last
-        return int(table.num_rows)
+        by_day = ["day"] if "day" in rows.column_names else None
+        properties = CommitProperties(app_transactions=[Transaction(app, offset) for app, offset in last.items()])
+        write_deltalake(
+            self._tables.get(url, url), rows, mode="append", partition_by=by_day, commit_properties=properties
+        )
+        return int(rows.num_rows)
+
+
+def _held(table: DeltaTable | None, app: str) -> int:
+    """The last offset of this log's partition that the table holds; -1 if none."""
+    version = table.transaction_version(app) if table is not None else None
+    return -1 if version is None else int(version)
 
 
 def _app(position: Position) -> str:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from infra.archive import Archive
+from infra.archive import ARCHIVE_FAILURES, Archive
 from infra.redis_store import FAILURES, connect
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore, TailEntry
@@ -63,8 +63,8 @@ class Archiver:
     async def _careful(self) -> int:
         try:
             return await self.round()
-        except FAILURES as error:
-            log.warning("waiting for a server: %s", type(error).__name__)
+        except (*FAILURES, *ARCHIVE_FAILURES) as error:
+            log.warning("waiting for a server or the archive: %s", type(error).__name__)
             return 0
 
 

@@ -17,7 +17,7 @@ from infra.doctor import examine
 from infra.kafka_log import describe_topics
 from infra.ledger_store import ROLES, KeyNameTaken, SqlKeys, new_secret
 from infra.processes import ServerFailed
-from infra.rejects import list_rejects, resend
+from infra.rejects import AT_THE_DOOR, list_rejects, resend
 from infra.settings import Settings
 from infra.up import Running, first_keys, run_until_signal, with_servers
 from infra.wiring import now_ms, open_keys
@@ -53,8 +53,10 @@ def up(
     """Run everything on this machine: broker, Redis, worker, archiver and API. Ctrl-C drains and stops."""
     settings = Settings() if port is None else Settings(port=port)
     try:
-        made = first_keys(settings)
-        code = asyncio.run(run_until_signal(settings, console, lambda running: _announce(running, made)))
+        # keys are made when all is up: made before a start that fails, nobody would ever have seen them
+        code = asyncio.run(
+            run_until_signal(settings, console, lambda running: _announce(running, first_keys(settings)))
+        )
     except (ServerFailed, Unavailable, InvalidConfiguration) as error:
         raise _fail(str(error)) from error
     raise typer.Exit(code)
@@ -198,18 +200,19 @@ def rejects_list(limit: Annotated[int, typer.Option(help="How many of the newest
     """Show rejected events: position, code, reason. Never their content."""
     table = Table("number", "topic position", "code", "reason")
     for number, reject in asyncio.run(list_rejects(_with_broker(), limit)):
-        place = f"{reject.position.partition}:{reject.position.offset}[{reject.index}]"
+        position = reject.position
+        place = "HTTP" if position == AT_THE_DOOR else f"{position.partition}:{position.offset}[{reject.index}]"
         table.add_row(str(number), place, reject.code, reject.message)
     console.print(table)
 
 
 @rejects_app.command("resend")
 def rejects_resend(number: Annotated[int, typer.Argument(help="The number `list` shows.")]) -> None:
-    """Put a rejected event into the inbox again (after the reason is mended)."""
+    """Send a rejected event again the way it came (after the reason is mended)."""
     sent = asyncio.run(resend(_with_broker(), number, now_ms))
     if not sent:
         raise _fail(f"There is no reject {number}.")
-    console.print("Sent to the inbox.")
+    console.print("Sent again.")
 
 
 def _with_broker() -> Settings:

@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, insert, select, update
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, create_engine, insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
@@ -20,14 +20,14 @@ _KEYS = Table(
     Column("role", String(32), nullable=False),
     Column("purposes", String(1000), nullable=False),
     Column("source", String(100), nullable=False),
-    Column("created", Integer, nullable=False),
-    Column("revoked", Integer, nullable=True),
+    Column("created", BigInteger, nullable=False),
+    Column("revoked", BigInteger, nullable=True),
 )
 _AUDIT = Table(
     "audit",
     _METADATA,
     Column("id", Integer, primary_key=True),
-    Column("at", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
     Column("who", String(100), nullable=False),
     Column("what", String(100), nullable=False),
     Column("detail", String(2000), nullable=False),

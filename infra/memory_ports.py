@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from engine.consent import Held
 from engine.events import Event
-from engine.ports import ApiKey, ConsentChange, Entry, PersonView, Unavailable
+from engine.ports import ApiKey, ConsentChange, Entry, PersonView, Refused, Unavailable
 from engine.records import DecisionRecord
 from infra.memory import MemoryState
 
@@ -42,6 +42,16 @@ class MemoryNotices:
                 yield await reader.get()
         finally:
             self._readers.discard(reader)
+
+
+class MemoryRejects:
+    """`engine.ports.Rejects`."""
+
+    def __init__(self) -> None:
+        self.kept: list[Refused] = []
+
+    async def keep(self, refused: Sequence[Refused]) -> None:
+        self.kept += refused
 
 
 class MemoryLog:

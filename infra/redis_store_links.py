@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.identity import Conflict, Edge, Person
+from engine.identity import Claim, Conflict, Edge, Person
 from engine.records import Position, partition_of
 from infra.redis_store import RedisClient, encode_index
 from infra.topics import LINK_STATE, index_key
@@ -20,7 +20,7 @@ for _ = 1, tonumber(ARGV[6]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; 
 for _ = 1, tonumber(ARGV[7]) do redis.call('DEL', KEYS[k]); k = k + 1 end
 for _ = 1, tonumber(ARGV[8]) do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]); a = a + 2 end
 redis.call('XADD', KEYS[3], ARGV[3] .. '-' .. ARGV[4], 'r', ARGV[a])
-redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'v', ARGV[5])
+redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'v', ARGV[5], 'r', ARGV[a])
 return {1}
 """
 # The version leads each entry as eight bytes. It is unpacked, because Lua compares text by the server's locale.
@@ -31,6 +31,7 @@ redis.call('SET', KEYS[1], ARGV[1])
 return 1
 """
 _EDGES = msgspec.msgpack.Decoder(tuple[Edge, ...])
+_CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
 _CONFLICTS = msgspec.msgpack.Decoder(tuple[Conflict, ...])
 WATERMARK = f"{LINK_STATE}w"
 MARKS = f"{LINK_STATE}m"
@@ -71,6 +72,11 @@ class LinkStore:
         found = await self._redis.hmget(WATERMARK, ["i", "o", "v"])
         offset = int(found[1]) if found[1] is not None else -1
         return LinkMark(Position(int(found[0] or 0), 0, offset), int(found[2] or 0))
+
+    async def last(self) -> tuple[Claim, ...]:
+        """The claims of the last record: what follows from them may not have been written yet."""
+        raw = await self._redis.hget(WATERMARK, "r")
+        return _CLAIMS.decode(raw) if raw else ()
 
     async def marks(self) -> dict[int, Position]:
         """How far each partition's outbox is recorded."""

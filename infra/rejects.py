@@ -1,19 +1,27 @@
-"""Rejected events as an operator sees them: read from their topic, sent again through the inbox. Knows no reason; each
+"""Rejected events as an operator sees them: read from their topic, sent again the way they came. Knows no reason; each
 reject carries its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import orjson
 
-from engine.records import Position
+from engine.events import Event
+from engine.ports import Refused
+from engine.records import MAX_BYTES, Position
 from infra.kafka_log import KafkaLog, read_topic
 from infra.settings import Settings
-from infra.topics import INBOX, REJECTS, topic
+from infra.topics import EVENTS, INBOX, REJECTS, topic
+
+INBOX_LOG = 0
+AT_THE_DOOR = Position(INBOX_LOG, -1, -1)
 
 
 class Reject(msgspec.Struct, frozen=True, array_like=True):
-    """One event (or a whole record, index -1) that could not be applied; `event` is its bytes as they came."""
+    """One event (or a whole record, index -1) that could not be applied; `event` is its bytes as they came.
+
+    The position's incarnation is 0 for what came through the inbox, else that of the events log.
+    """
 
     position: Position
     index: int
@@ -23,6 +31,25 @@ class Reject(msgspec.Struct, frozen=True, array_like=True):
 
 
 _REJECTS = msgspec.msgpack.Decoder(list[Reject])
+_EVENT = msgspec.msgpack.Decoder(Event)
+# a reject must fit into a record itself; of what is longer the beginning is kept
+LONGEST = MAX_BYTES
+
+
+def encode_rejects(rejects: Sequence[Reject]) -> Iterator[bytes]:
+    """Records of the rejects topic, each small enough for a broker."""
+    waiting: list[Reject] = []
+    weight = 0
+    for reject in rejects:
+        kept = msgspec.structs.replace(reject, event=reject.event[:LONGEST])
+        size = len(msgspec.msgpack.encode(kept))
+        if waiting and weight + size > MAX_BYTES:
+            yield msgspec.msgpack.encode(waiting)
+            waiting, weight = [], 0
+        waiting.append(kept)
+        weight += size
+    if waiting:
+        yield msgspec.msgpack.encode(waiting)
 
 
 def decode_rejects(value: bytes) -> list[Reject]:
@@ -30,6 +57,24 @@ def decode_rejects(value: bytes) -> list[Reject]:
         return _REJECTS.decode(value)
     except msgspec.MsgspecError:
         return []
+
+
+class KafkaRejects:
+    """`engine.ports.Rejects`: what HTTP did not accept joins what the stream could not apply."""
+
+    def __init__(self, sender: KafkaLog, name: str) -> None:
+        self._sender = sender
+        self._name = name
+
+    async def keep(self, refused: Sequence[Refused]) -> None:
+        """Returns when the broker has them."""
+        for value in encode_rejects([Reject(AT_THE_DOOR, -1, r.code, r.message, _batch(r)) for r in refused]):
+            await self._sender.send(self._name, value, 0)
+
+
+def _batch(refused: Refused) -> bytes:
+    """As the inbox takes it, so that it can be sent again under its own source."""
+    return b'{"source":%s,"batch":[%s]}' % (orjson.dumps(refused.source), refused.event or b"null")
 
 
 async def list_rejects(settings: Settings, limit: int) -> list[tuple[int, Reject]]:
@@ -40,30 +85,23 @@ async def list_rejects(settings: Settings, limit: int) -> list[tuple[int, Reject
 
 
 async def resend(settings: Settings, number: int, clock: Callable[[], int]) -> bool:
-    """Write one rejected event to the inbox; False where there is no such number."""
-    everything = dict(await list_rejects(settings, 1 << 30))
-    if number not in everything:
+    """Send one rejected event or record again the way it came; False where there is no such number."""
+    found = dict(await list_rejects(settings, 1 << 30)).get(number)
+    if found is None:
         return False
     sender = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, clock)
     await sender.start()
     try:
-        await sender.send(topic(settings.prefix, INBOX), as_json(everything[number].event), 0)
+        await _again(sender, settings, found)
     finally:
         await sender.stop()
     return True
 
 
-def as_json(event: bytes) -> bytes:
-    """What was rejected, as the inbox takes it: JSON as it came, or one of our own events in client shape."""
-    try:
-        orjson.loads(event)
-    except orjson.JSONDecodeError:
-        named = ("messageId", "source", "type", "event", "timestamp_ms", "received", "home", "identifiers", "traits")
-        values = msgspec.msgpack.decode(event)
-        if not isinstance(values, list):
-            return orjson.dumps({"batch": []})
-        raw = dict(zip((*named, "properties", "context"), values, strict=False))
-        kinds = {"user_id": "userId", "anonymous_id": "anonymousId"}
-        raw |= {kinds[kind]: value for kind, value, _ in raw.pop("identifiers") if kind in kinds}
-        return orjson.dumps({"source": raw.pop("source"), "batch": [raw]})
-    return event
+async def _again(sender: KafkaLog, settings: Settings, reject: Reject) -> None:
+    if reject.position.incarnation == INBOX_LOG:
+        await sender.send(topic(settings.prefix, INBOX), reject.event, max(reject.position.partition, 0))
+    elif reject.index < 0:
+        await sender.send(topic(settings.prefix, EVENTS), reject.event, reject.position.partition)
+    else:
+        await sender.append_now(_EVENT.decode(reject.event))

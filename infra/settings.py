@@ -1,5 +1,6 @@
 """Settings of an installation, from `RAPPORT_*` variables. Knows names and defaults; opens nothing."""
 
+import contextlib
 import secrets
 from pathlib import Path
 
@@ -55,12 +56,16 @@ class Settings(BaseSettings):
             return self.secret.encode()
         path = self.data_dir / "secret"
         if not path.exists():
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            # O_EXCL: of two processes starting together exactly one makes the key, the other reads it
-            try:
-                with path.open("x", encoding="ascii") as file:
-                    path.chmod(0o600)
-                    file.write(secrets.token_hex(32))
-            except FileExistsError:
-                pass
+            _make_secret(path)
         return path.read_text(encoding="ascii").strip().encode()
+
+
+def _make_secret(path: Path) -> None:
+    """Of several processes that start together one makes the key and all read it: it appears with its content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    made.touch(mode=0o600)
+    made.write_text(secrets.token_hex(32), encoding="ascii")
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(made)
+    made.unlink()

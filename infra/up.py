@@ -7,16 +7,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from engine.ports import ApiKey
+from infra.drain import applied, published, until
 from infra.embedded import check_port, free_port, start_broker, start_redis
 from infra.ledger_store import ADMIN, WRITER, SqlKeys, new_secret
-from infra.processes import Launch, RunningServer, ServerFailed, private, spawn, until_ready
+from infra.processes import Launch, RunningServer, ServerFailed, answered, private, spawn, until_ready
 from infra.settings import Settings
 from infra.wiring import open_keys, prepare
 
@@ -24,7 +26,10 @@ RESTARTS, RESTART_WINDOW_S = 5, 60.0
 WATCH_SECONDS = 0.5
 READY_SECONDS = 60.0
 MEMORY_WARNING = 1 << 30
+DRAIN_SECONDS = 60.0
 RUN_FILE = "run.json"
+KEPT = "Stopped. What was accepted is kept; `rapport up` goes on from here."
+NOT_KEPT = "Stopped, but not everything accepted was applied: what the embedded broker still held is lost."
 _PYTHON = sys.executable
 
 
@@ -38,25 +43,51 @@ class Running:
     restarts: list[float] = field(default_factory=list)
     errand: RunningServer | None = None
 
-    async def stop(self) -> None:
-        """Doors first, then what works on what came in, then the servers. Nothing else on the machine is touched."""
-        for name in ("api", "worker", "publisher", "archiver"):
-            child = self.children.get(name)
-            if child is not None:
-                await child.stop(patience=20.0)
+    async def stop(self) -> bool:
+        """Doors first, then what works on what came in, then the servers. Nothing else on the machine is touched.
+
+        An embedded broker forgets its log, so it is worked off before; False where that did not succeed.
+        """
+        await self._end("api")
+        drained = await self._worked_off("worker", applied)
+        await self._end("worker")
+        drained = await self._worked_off("publisher", published) and drained
+        await self._end("publisher")
+        await self._end("archiver")
         if self.errand is not None and self.errand.alive():
             await self.errand.stop()
         for server in reversed(self.servers):
             await server.stop(patience=20.0)
-        (self.settings.data_dir / RUN_FILE).unlink(missing_ok=True)
+        if _running_at(self.settings).get("pid") == os.getpid():
+            (self.settings.data_dir / RUN_FILE).unlink(missing_ok=True)
+        return drained
+
+    async def _end(self, name: str) -> None:
+        child = self.children.get(name)
+        if child is not None:
+            await child.stop(patience=20.0)
+
+    async def _worked_off(self, name: str, done: Callable[[Settings], Awaitable[bool]]) -> bool:
+        child = self.children.get(name)
+        broker = next((s for s in self.servers if s.name == "broker"), None)
+        if child is None or broker is None:
+            return True
+        return child.alive() and broker.alive() and await until(done, self.settings, DRAIN_SECONDS)
+
+
+def _running_at(settings: Settings) -> dict[str, Any]:
+    """What a running `rapport up` of this data directory says of itself; nothing where none runs."""
+    try:
+        said: dict[str, Any] = json.loads((settings.data_dir / RUN_FILE).read_text(encoding="utf-8"))
+        os.kill(int(said["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return said
 
 
 def with_servers(settings: Settings) -> Settings:
     """The settings with the URLs of a running `rapport up` filled in where none are set."""
-    try:
-        running = json.loads((settings.data_dir / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return settings
+    running = _running_at(settings)
     missing = {n: running[n] for n in ("kafka_url", "redis_url") if not getattr(settings, n) and n in running}
     return settings.model_copy(update=missing)
 
@@ -73,7 +104,7 @@ def _environment(settings: Settings) -> tuple[tuple[str, str], ...]:
 def launches(settings: Settings) -> dict[str, Launch]:
     """How each of our own processes is started, by name."""
     level = settings.log_level.replace("warning", "warn").replace("critical", "crit")
-    faust, worker = (_PYTHON, "-m", "faust", "-A"), ("worker", "--without-web", "-l")
+    faust, worker = (_PYTHON, "-m", "faust", "--loop", "uvloop", "-A"), ("worker", "--without-web", "-l")
     commands: dict[str, tuple[str, ...]] = {
         "worker": (*faust, "infra.stream.folding", *worker, level),
         "publisher": (*faust, "infra.stream.publishing", *worker, level),
@@ -139,7 +170,7 @@ async def _until_ready(running: Running) -> None:
     settings = running.settings
     deadline = time.monotonic() + READY_SECONDS
     await until_ready(running.children["api"], lambda: _answers(settings.host, settings.port, "/healthz"))
-    while not await _answers(settings.host, settings.port, "/readyz"):
+    while not await answered(lambda: _answers(settings.host, settings.port, "/readyz")):
         for child in running.children.values():
             if not child.alive():
                 raise ServerFailed(f"The {child.name} ended while starting:\n{child.last_words()}")
@@ -223,5 +254,5 @@ async def run_until_signal(settings: Settings, console: Console, ready: Callable
         return await watch(running, stop, console.print)
     finally:
         with console.status("draining and stopping"):
-            await running.stop()
-        console.print("Stopped. What was accepted is kept; `rapport up` goes on from here.")
+            drained = await running.stop()
+        console.print(KEPT if drained else NOT_KEPT)

@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.ports import ApiKey, Consents, CrossFeatures, Decisions, Health, Log, Notices, People, Queues, Unavailable
-from engine.records import DecisionRecord
+from engine.ports import (
+    ApiKey,
+    Consents,
+    CrossFeatures,
+    Decisions,
+    Health,
+    Log,
+    Notices,
+    People,
+    Queues,
+    Rejects,
+    Unavailable,
+)
 from infra.announcing import AnnouncedConsents
-from infra.archive import find_decision
 from infra.config import LiveConfiguration
+from infra.decisions import FoundDecisions
 from infra.kafka_log import KafkaLog, cluster_id, ensure_topics
 from infra.ledger_store import ADMIN, WRITER, SqlKeys, open_database
 from infra.model_store import ModelStore
@@ -21,8 +32,9 @@ from infra.redis_store import FAILURES, RedisDecisions, RedisNotices, RedisPeopl
 from infra.redis_store_consent import RedisConsents
 from infra.redis_store_features import RedisFeatures
 from infra.redis_store_stream import PartitionStore
+from infra.rejects import KafkaRejects
 from infra.settings import Settings
-from infra.topics import CHANGES, topic
+from infra.topics import CHANGES, REJECTS, topic
 from infra.training import promote
 from models.live import LiveModel
 
@@ -44,6 +56,7 @@ class Opened:
     cross: CrossFeatures
     queues: Queues
     notices: Notices
+    rejects: Rejects
     keys: SqlKeys
     health: Health
     configuration: LiveConfiguration
@@ -52,18 +65,6 @@ class Opened:
     secret: bytes
     clock: Callable[[], int]
     promote: Callable[[str, bool], Awaitable[Mapping[str, Any]]]
-
-
-class FoundDecisions:
-    """Recent decisions from Redis, older ones from the archive."""
-
-    def __init__(self, recent: RedisDecisions, archive: str) -> None:
-        self._recent = recent
-        self._archive = archive
-
-    async def decision(self, decision_id: str) -> DecisionRecord | None:
-        found = await self._recent.decision(decision_id)
-        return found or await asyncio.to_thread(find_decision, self._archive, decision_id)
 
 
 class ServerHealth:
@@ -155,6 +156,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
             cross=RedisFeatures(redis, settings.prefix),
             queues=RedisQueues(redis),
             notices=RedisNotices(redis),
+            rejects=KafkaRejects(log, topic(settings.prefix, REJECTS)),
             keys=open_keys(settings),
             health=ServerHealth(settings, redis, (configuration, live)),
             configuration=configuration,

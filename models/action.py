@@ -15,8 +15,8 @@ from models.scorer import Calibration, Floats, Model
 
 FEWEST = 200
 FEWEST_FOR_ISOTONIC = 5000
-# Extra trees (a random threshold per candidate split) find action × context interactions within a few thousand decisions
-# where greedy splits chase single lucky cells; light smoothing of categories keeps rare reason × action cells learnable.
+# Extra trees (a random threshold per candidate split) find action × context interactions within a few thousand
+# decisions, where greedy splits chase single lucky cells; light smoothing keeps rare reason × action cells learnable.
 PARAMETERS: dict[str, Any] = {
     "learning_rate": 0.06,
     "num_leaves": 31,

@@ -1,7 +1,7 @@
 """Off-policy evaluation: what a policy would have earned on decisions another policy made and logged. Knows nothing of
 models; a policy comes in as the probability it would have given each logged action."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -45,23 +45,36 @@ class Estimate(msgspec.Struct, frozen=True):
     interval: Interval
 
 
+class Rivals(msgspec.Struct, frozen=True, eq=False):
+    """Two policies over the same logs: the probability each gives the logged action, and `differ`, where the two would
+    choose differently at all. All of shape (decisions,)."""
+
+    challenger: Floats
+    champion: Floats
+    differ: npt.NDArray[np.bool_]
+
+
 class Comparison(msgspec.Struct, frozen=True):
-    """Two policies on the same decisions; `difference` is challenger minus champion on the same resamples."""
+    """Two policies on the same decisions; `difference` is challenger minus champion on the same resamples, estimated
+    where they choose differently (a share `differ` of the decisions) and 0 elsewhere."""
 
     challenger: Estimate
     champion: Estimate
     difference: Interval
+    differ: float
 
 
-class Resampling(msgspec.Struct, frozen=True):
-    """How intervals are made: clusters drawn with replacement, `resamples` times; the same seed draws the same."""
+class Method(msgspec.Struct, frozen=True):
+    """How values and intervals are made: clusters drawn with replacement, `resamples` times (the same seed draws the
+    same), two-sided intervals of `level`, and no importance weight above `clip`."""
 
     seed: int = 0
     resamples: int = RESAMPLES
     level: float = LEVEL
+    clip: float | None = None
 
 
-USUAL = Resampling()
+USUAL = Method()
 
 
 def importance(target: Floats, propensity: Floats, clip: float | None = None) -> Floats:
@@ -97,29 +110,43 @@ def doubly_robust(gain: Floats, weights: Floats, expected: Floats, expected_targ
     return float(np.mean(expected_target + weights * (gain - expected))) if len(gain) else 0.0
 
 
-def estimate(logs: Logs, target: Floats, how: Resampling = USUAL, clip: float | None = None) -> Estimate:
+def estimate(logs: Logs, target: Floats, how: Method = USUAL) -> Estimate:
     """The value of one policy; `target` is the probability it gives each logged action."""
-    weights = importance(target, logs.propensity, clip)
-    draws = _resampled(logs, (weights,), how)
-    return _estimate(logs, weights, draws[0], how)
+    weights = importance(target, logs.propensity, how.clip)
+    drawn = _redrawn(_cluster_sums(logs, [weights * logs.gain, weights]), how)
+    return _estimate(logs, weights, _ratio(drawn[:, 0], drawn[:, 1]), how.level)
 
 
-def compare(logs: Logs, challenger: Floats, champion: Floats, how: Resampling = USUAL) -> Comparison:
-    """Both policies and their difference, each interval from the same resamples of clusters."""
-    new, old = importance(challenger, logs.propensity), importance(champion, logs.propensity)
-    new_draws, old_draws = _resampled(logs, (new, old), how)
-    gap = snips(logs.gain, new) - snips(logs.gain, old)
+def compare(logs: Logs, rivals: Rivals, how: Method = USUAL) -> Comparison:
+    """Both policies and their difference, each interval from the same resamples of clusters.
+
+    Where both choose alike they earn alike, so only the other decisions speak about the difference: the noise of the
+    rest stays out of it.
+    """
+    new, old = (importance(target, logs.propensity, how.clip) for target in (rivals.challenger, rivals.champion))
+    apart = rivals.differ.astype(np.float64)
+    gain = logs.gain
+    own = [new * gain, new, old * gain, old]
+    sums = _cluster_sums(logs, [*own, *(apart * column for column in own), apart, np.ones_like(gain)])
+    whole, drawn = _gaps(sums.sum(axis=0)[None]), _gaps(_redrawn(sums, how))
     return Comparison(
-        _estimate(logs, new, new_draws, how),
-        _estimate(logs, old, old_draws, how),
-        _interval(gap, new_draws - old_draws, how.level),
+        _estimate(logs, new, drawn[0], how.level),
+        _estimate(logs, old, drawn[1], how.level),
+        _interval(float(whole[2][0]), drawn[2], how.level),
+        float(apart.mean()) if len(apart) else 0.0,
     )
 
 
-def _estimate(logs: Logs, weights: Floats, draws: Floats, how: Resampling) -> Estimate:
+def _gaps(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """SNIPS of both and their difference, from sums of shape (draws, 10) in the order `compare` lists them."""
+    new, old = _ratio(sums[:, 0], sums[:, 1]), _ratio(sums[:, 2], sums[:, 3])
+    apart = _ratio(sums[:, 4], sums[:, 5]) - _ratio(sums[:, 6], sums[:, 7])
+    return new, old, apart * _ratio(sums[:, 8], sums[:, 9])
+
+
+def _estimate(logs: Logs, weights: Floats, draws: Floats, level: float) -> Estimate:
     value = snips(logs.gain, weights)
-    interval = _interval(value, draws, how.level)
-    return Estimate(ips(logs.gain, weights), value, effective_size(weights), len(logs), interval)
+    return Estimate(ips(logs.gain, weights), value, effective_size(weights), len(logs), _interval(value, draws, level))
 
 
 def _interval(value: float, draws: Floats, level: float) -> Interval:
@@ -128,29 +155,30 @@ def _interval(value: float, draws: Floats, level: float) -> Interval:
     return Interval(value, float(low), float(high), level)
 
 
-def _resampled(logs: Logs, policies: Sequence[Floats], how: Resampling) -> list[Floats]:
-    """SNIPS of each policy on each resample: one array of shape (resamples,) per policy."""
+def _cluster_sums(logs: Logs, columns: Sequence[Floats]) -> Floats:
+    """Each column summed within each cluster: shape (clusters, columns)."""
     if not len(logs):
-        return [np.zeros(0) for _ in policies]
+        return np.zeros((0, len(columns)))
     _, cluster = np.unique(np.asarray(logs.cluster), return_inverse=True)
-    sums = [np.bincount(cluster, weights=values) for w in policies for values in (w * logs.gain, w)]
-    totals = np.stack(sums, axis=1)
-    drawn = _cluster_draws(len(totals), how)
-    summed = np.concatenate([counts @ totals for counts in drawn])
-    return [_ratio(summed[:, 2 * i], summed[:, 2 * i + 1]) for i in range(len(policies))]
+    return np.stack([np.bincount(cluster, weights=column) for column in columns], axis=1)
 
 
-def _cluster_draws(clusters: int, how: Resampling) -> list[Floats]:
+def _redrawn(sums: Floats, how: Method) -> Floats:
+    """The columns' sums on each resample of clusters: shape (resamples, columns)."""
+    if not len(sums):
+        return np.zeros((0, sums.shape[1]))
+    return np.concatenate([counts @ sums for counts in _cluster_draws(len(sums), how)])
+
+
+def _cluster_draws(clusters: int, how: Method) -> Iterator[Floats]:
     """How often each cluster is drawn: chunks of shape (at most 100, clusters)."""
     generator = np.random.default_rng(how.seed)
-    chunks = []
     for start in range(0, how.resamples, _CHUNK):
         size = min(_CHUNK, how.resamples - start)
         picked = generator.integers(0, clusters, size=(size, clusters))
         offset = picked + np.arange(size)[:, None] * clusters
         counts: npt.NDArray[np.int64] = np.bincount(offset.ravel(), minlength=size * clusters)
-        chunks.append(counts.reshape(size, clusters).astype(np.float64))
-    return chunks
+        yield counts.reshape(size, clusters).astype(np.float64)
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

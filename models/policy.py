@@ -1,14 +1,14 @@
 """What a model would have chosen in decisions already made: the same arbitration and exploration as serving, over the
 logged candidates. Knows nothing of outcomes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from engine.catalog import Exploration
 from engine.decision import Scored, propensities
 from models.dataset import Logged
-from models.evaluate import Logs
+from models.evaluate import Logs, Rivals
 from models.scorer import Floats, Scorer
 
 _CHUNK = 2000
@@ -35,25 +35,37 @@ def _worth(one: Logged) -> float:
 
 def target_propensities(logged: Sequence[Logged], scorer: Scorer) -> Floats:
     """The probability that the policy of this model shows the logged action at rank 1: shape (decisions,)."""
-    return np.asarray(list(_targets(logged, scorer)))
+    return _of_logged(logged, distributions(logged, scorer))
 
 
-def _targets(logged: Sequence[Logged], scorer: Scorer) -> Iterator[float]:
+def rivals_of(logged: Sequence[Logged], challenger: Scorer, champion: Scorer) -> Rivals:
+    """Two models as policies over the same decisions."""
+    new, old = list(distributions(logged, challenger)), list(distributions(logged, champion))
+    differ = np.asarray([a != b for a, b in zip(new, old, strict=True)], dtype=np.bool_)
+    return Rivals(_of_logged(logged, new), _of_logged(logged, old), differ)
+
+
+def _of_logged(logged: Sequence[Logged], shares: Iterable[Sequence[float]]) -> Floats:
+    return np.asarray([own[one.presented] for one, own in zip(logged, shares, strict=True)], dtype=np.float64)
+
+
+def distributions(logged: Sequence[Logged], scorer: Scorer) -> Iterator[list[float]]:
+    """For each decision the probability of every candidate at rank 1."""
     for start in range(0, len(logged), _CHUNK):
         part = logged[start : start + _CHUNK]
         chances = scorer.probabilities(np.concatenate([one.rows for one in part]))
         end = 0
         for one in part:
             begin, end = end, end + len(one.rows)
-            yield _target(one, chances[begin:end].tolist())
+            yield _distribution(one, chances[begin:end].tolist())
 
 
-def _target(one: Logged, chances: Sequence[float]) -> float:
+def _distribution(one: Logged, chances: Sequence[float]) -> list[float]:
     scored = [
         Scored(c.action_id, chance, c.value, c.weight, c.lever, c.explorable, c.group)
         for c, chance in zip(one.record.candidates, chances, strict=True)
     ]
-    return propensities(scored, range(len(scored)), exploration_of(one))[one.presented]
+    return propensities(scored, range(len(scored)), exploration_of(one))
 
 
 def exploration_of(one: Logged) -> Exploration:

@@ -15,8 +15,8 @@ from features.spec import SPEC_HASH
 from models import plots
 from models.action import Fitted, Options, Parts, as_model, fit, importance_of, parts_of
 from models.dataset import Examples, Scope, Vectors, examples_of, logged_vectors
-from models.evaluate import Comparison, Resampling, compare, estimate
-from models.policy import first_rank, logs_of, target_propensities
+from models.evaluate import Comparison, Method, compare, estimate
+from models.policy import first_rank, logs_of, rivals_of, target_propensities
 from models.registry import Card, Period, version_of
 from models.scorer import (
     CALIBRATION_FILE,
@@ -148,7 +148,7 @@ class Question(msgspec.Struct, frozen=True):
     since: int = 0
     placement: str = ""
     vectors: Vectors = logged_vectors
-    how: Resampling = Resampling()
+    how: Method = Method()
 
 
 def evaluate(table: pa.Table, question: Question, challenger: Scorer, champion: Scorer) -> Comparison:
@@ -156,9 +156,7 @@ def evaluate(table: pa.Table, question: Question, challenger: Scorer, champion: 
     scope = Scope(question.now, question.window, question.placement)
     made = examples_of(table, scope, question.vectors)
     logged = first_rank([one for one in made.logged if one.record.at >= question.since])
-    return compare(
-        logs_of(logged), target_propensities(logged, challenger), target_propensities(logged, champion), question.how
-    )
+    return compare(logs_of(logged), rivals_of(logged, challenger, champion), question.how)
 
 
 def card_of(files: Mapping[str, bytes]) -> Card:

@@ -120,7 +120,8 @@ async def _answers(serving: Serving, request: Request) -> AsyncIterator[bytes]:
         200: answer(BulkLine, "One line per row, in the order of the rows", media_type=NDJSON),
         **problems(),
     },
-    openapi_extra=json_body(DecisionAsk, EXAMPLE, NDJSON),
+    # described as JSON, which one row is: tools that make requests from this document cannot write NDJSON
+    openapi_extra=json_body(DecisionAsk, EXAMPLE, f"{NDJSON}: one such object per line, without a list around them"),
 )
 async def decide_bulk(request: Request, _key: Decider) -> Response:
     """NDJSON in and out: one decision request per line. A row that cannot be answered says so in its own line."""

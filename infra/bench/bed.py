@@ -1,6 +1,7 @@
 """An installation made for one measurement: a directory and servers of its own, filled, started and taken away again.
 Knows processes; nothing of what is measured."""
 
+import asyncio
 import contextlib
 import shutil
 import tempfile
@@ -17,9 +18,12 @@ from infra.kafka_log import ensure_topics
 from infra.ledger_store import new_secret
 from infra.processes import spawn
 from infra.redis_store import connect
+from infra.redis_store_stream import PartitionStore
 from infra.settings import DEMO_CONFIG, Settings
 from infra.up import Running, launches, servers, start
 from infra.wiring import prepare
+
+QUIET_SECONDS = 0.6
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -45,6 +49,25 @@ class Bed:
         """Start some of our own processes."""
         for name in names:
             self.running.children[name] = spawn(launches(self.settings)[name])
+
+    async def quiet(self, seconds: float = 180.0) -> None:
+        """Wait until the stream has applied and archived all there is and nothing is published any more."""
+        redis = connect(self.settings.redis_url)
+        before: tuple[int, ...] = ()
+        try:
+            async with asyncio.timeout(seconds):
+                # twice the same with empty tails, a moment apart
+                while (now := await self._standing(redis)) != before or now[0]:
+                    before = now
+                    await asyncio.sleep(QUIET_SECONDS)
+        finally:
+            await redis.aclose()
+
+    async def _standing(self, redis: Any) -> tuple[int, ...]:
+        store, partitions = PartitionStore(redis), range(self.settings.partitions)
+        tails = [await store.tail_length(p) for p in partitions]
+        marks = [(await store.watermark(p)).offset for p in partitions]
+        return sum(tails), sum(marks), int(await redis.dbsize())
 
     def failure(self) -> str:
         """What ended although it should not have; empty while all is well."""

@@ -62,8 +62,8 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int
     decisions: int = 20_000
     customers: int = 10_000
-    pilot: tuple[tuple[int, float], ...] = ((0, 1.0), (2000, 0.5), (6000, 0.25), (10_000, 0.15), (15_000, 0.0))
-    retrain: tuple[int, ...] = (2000, 4000, 6000, 8000, 10_000, 12_500, 15_000)
+    pilot: tuple[tuple[int, float], ...] = ((0, 1.0), (3000, 0.5), (15_000, 0.0))
+    retrain: tuple[int, ...] = (3000, 4500, 6000, 8000, 10_000, 12_500, 15_000)
     judged_from: int = 15_000
     prefix: str = "sim"
 

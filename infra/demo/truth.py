@@ -24,6 +24,15 @@ OPEN_ISSUE_SALES, OPEN_ISSUE_CARE = -2.0, 1.0
 COOL_MOOD_SALES = -0.8
 HIGH_BILL = 60.0
 
+# When a customer is open to hear of something new.
+BY_REASON_TO_SELL = {
+    "question": 1.0,
+    "billing": 0.9,
+    "change_plan": 0.8,
+    "moving": 0.7,
+    "payment": 0.7,
+    "technical": 0.5,
+}
 # Which reasons for a contact an action answers, and how well: a share of FITS, added to the floor as log-odds.
 BY_REASON: dict[str, dict[str, float]] = {
     "self_service_guide": {"technical": 1.0, "question": 0.5},
@@ -44,39 +53,8 @@ BY_REASON: dict[str, dict[str, float]] = {
     "welcome_tour": {"question": 0.8},
     "plan_upgrade": {"change_plan": 1.0},
     "contract_renewal": {"change_plan": 1.0, "moving": 0.3},
-    "cross_sell_tv": {
-        "billing": 0.9,
-        "change_plan": 0.8,
-        "moving": 0.7,
-        "question": 1.0,
-        "payment": 0.7,
-        "technical": 0.5,
-    },
-    "cross_sell_mobile": {
-        "billing": 0.9,
-        "change_plan": 0.8,
-        "moving": 0.7,
-        "question": 1.0,
-        "payment": 0.7,
-        "technical": 0.5,
-    },
-    "cross_sell_smart_home": {
-        "billing": 0.9,
-        "change_plan": 0.8,
-        "moving": 0.7,
-        "question": 1.0,
-        "payment": 0.7,
-        "technical": 0.5,
-    },
-    "cross_sell_protection": {
-        "billing": 0.9,
-        "change_plan": 0.8,
-        "moving": 0.7,
-        "question": 1.0,
-        "payment": 0.7,
-        "technical": 0.5,
-    },
     "survey": {"question": 0.4},
+    **{f"cross_sell_{category}": BY_REASON_TO_SELL for category in INTERESTS},
 }
 # To whom an action speaks; the same reason asks for another action in another segment.
 BY_SEGMENT: dict[str, dict[str, float]] = {

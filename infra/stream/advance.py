@@ -20,7 +20,7 @@ from infra.rejects import Reject
 from infra.stream.shell import Fatal, persist
 
 log = logging.getLogger("rapport.advance")
-CACHE_SIZE = 20_000
+CACHE_SIZE = 5_000
 TAIL_SECONDS = 0.2
 
 
@@ -66,9 +66,7 @@ class Partition:
 
     async def take(self, offset: int, raw: bytes) -> None:
         """Apply one record, or skip it if it was applied before. Returns only when Redis has it."""
-        if self._mark is None:
-            self._mark = await persist(self._outside.store.watermark, self.number)
-        mark = self._mark
+        mark = self._mark or await self._resume()
         position = Position(self.incarnation, self.number, offset)
         if position.incarnation == mark.incarnation and offset <= mark.offset:
             await self._again(position, mark, raw)
@@ -79,14 +77,21 @@ class Partition:
             raise Fatal(f"partition {self.number}: this log is older than the last; is the broker URL right?")
         await self._apply(mark, position, raw)
 
+    async def _resume(self) -> Position:
+        """Learn where the partition stands. The last narrowing may be lost; a new log never shows its record again."""
+        self._mark = await persist(self._outside.store.watermark, self.number)
+        narrowed = await persist(self._outside.store.narrowed, self.number)
+        if narrowed:
+            await persist(self._narrow, narrowed)
+        return self._mark
+
     async def _again(self, position: Position, mark: Position, raw: bytes) -> None:
         """A record applied before changes nothing; the latest one's effects may have been lost: once more."""
         self.skipped += 1
         await persist(self._outside.store.note_skipped, self.number)
         if position == mark:
             await self._settle_notices()
-            narrowed = await persist(self._outside.store.narrowed, self.number)
-            await self._effects(narrowed, sorted({event.home for event in _events(raw)}))
+            await self._effects((), sorted({event.home for event in _events(raw)}))
 
     async def _apply(self, mark: Position, position: Position, raw: bytes) -> None:
         now = self._outside.clock()
@@ -172,7 +177,7 @@ class Partition:
             work.decisions[event.message_id] = event.properties["record"]
 
     async def _covering(self, said: Sequence[Said]) -> list[Said]:
-        """An explicit yes covers everybody who is one person with its home now, so that it replaces their earlier no."""
+        """An explicit yes covers everybody who is one person with its home now: it replaces their earlier no."""
         homes = sorted({one.home for one in said if one.statement.covers})
         views = await persist(self._outside.people.people, homes) if homes else []
         members = {home: view.members for home, view in zip(homes, views, strict=True)}

@@ -12,22 +12,26 @@ from faust.types import TP
 
 from engine.step import Rules
 from infra.config import LiveConfiguration
+from infra.decisions import FoundDecisions
 from infra.kafka_log import KafkaLog, cluster_id
-from infra.redis_store import RedisPeople, connect
+from infra.redis_store import RedisDecisions, RedisPeople, connect
 from infra.redis_store_consent import RedisConsents
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore
-from infra.rejects import Reject
+from infra.rejects import Reject, encode_rejects
 from infra.settings import Settings
 from infra.stream.advance import Outside, Partition
 from infra.stream.agents import new_app, one_by_one
+from infra.stream.lanes import Lanes
 from infra.stream.outbox import OutboxSender
 from infra.stream.relate import Around, Relation
-from infra.stream.route import Router
+from infra.stream.route import Inside, Router
 from infra.stream.shell import persist
 from infra.topics import CHANGES, EVENTS, INBOX, LINKS, REJECTS, topic
 
 log = logging.getLogger("rapport.stream")
+# below the group's session timeout, so that letting go never costs the membership
+LET_GO_SECONDS = 3.0
 
 
 def now_ms() -> int:
@@ -48,6 +52,7 @@ class Worker:
         self.sender = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
         self.partitions: dict[int, Partition] = {}
         self.outboxes: dict[int, OutboxSender] = {}
+        self.lanes = Lanes("advance", self.advance)
         self.relation: Relation | None = None
         self.incarnation = 0
         self._started: asyncio.Lock = asyncio.Lock()
@@ -81,6 +86,20 @@ class Worker:
             tail_limit=self.settings.tail_limit,
         )
 
+    @property
+    def inside(self) -> Inside:
+        recent = RedisDecisions(self.redis, self.settings.partitions)
+        return Inside(
+            secret=self.settings.key(),
+            configuration=self.configuration,
+            log=self.sender,
+            consents=self.consents,
+            decisions=FoundDecisions(recent, self.settings.archive),
+            reject=self.reject,
+            clock=now_ms,
+            incarnation=lambda: self.incarnation,
+        )
+
     async def positions(self, assigned: set[TP]) -> Mapping[TP, int]:
         """The next offset to read of every partition whose progress Redis keeps; its last record is read once more."""
         await self.start()
@@ -91,8 +110,8 @@ class Worker:
             if tp.topic == self.topic(EVENTS):
                 mark = await persist(self.store.watermark, tp.partition)
             elif tp.topic == self.topic(LINKS):
-                mark = (await persist(self.links.mark)).position
                 self.relation = Relation(self.incarnation, self._around())
+                mark = (await self.relation.resume()).position
             else:
                 continue
             found[tp] = max(mark.offset, 0) if mark.incarnation == self.incarnation else 0
@@ -115,10 +134,11 @@ class Worker:
         await self.sender.send(self.topic(LINKS), value, 0)
 
     async def heartbeat(self) -> None:
-        """Say every second that this worker lives and has partitions to work on."""
+        """Once a second: say that this worker lives and has partitions to work on; follow the configuration."""
         while True:
             if self.partitions:
                 await persist(self.store.beat, "worker")
+            self.configuration.maybe_reload()
             await asyncio.sleep(1.0)
 
     async def advance(self, partition: int, offset: int, value: bytes) -> None:
@@ -131,7 +151,8 @@ class Worker:
             await self.relation.take(offset, value)
 
     async def reject(self, rejects: Sequence[Reject]) -> None:
-        await self.sender.send(self.topic(REJECTS), msgspec.msgpack.encode(list(rejects)), 0)
+        for value in encode_rejects(rejects):
+            await self.sender.send(self.topic(REJECTS), value, 0)
 
     async def notify(self, partition: int, ids: Sequence[str]) -> None:
         if ids:
@@ -147,17 +168,25 @@ def fold_app(settings: Settings) -> faust.App:
     worker = Worker(settings)
     app = new_app(settings, "fold", worker.positions)
     topics = {name: app.topic(worker.topic(name), value_type=bytes, internal=False) for name in (EVENTS, LINKS, INBOX)}
-    one_by_one(app, topics[EVENTS], "advance", worker.advance)
+    one_by_one(app, topics[EVENTS], "advance", worker.lanes.put)
     one_by_one(app, topics[LINKS], "relate", worker.relate)
-    router = Router(settings, worker.configuration, worker.sender, worker.reject, now_ms)
-    one_by_one(app, topics[INBOX], "route", router.take)
+    one_by_one(app, topics[INBOX], "route", Router(worker.inside).take)
     app.task()(worker.heartbeat)
+    app.on_partitions_revoked.connect(_letting_go(worker))
     app.on_before_shutdown.connect(_closing(worker))
     return app
 
 
+def _letting_go(worker: Worker) -> Any:
+    async def let_go(*_: Any, **__: Any) -> None:
+        await worker.lanes.let_go(LET_GO_SECONDS)
+
+    return let_go
+
+
 def _closing(worker: Worker) -> Any:
     async def close(*_: Any, **__: Any) -> None:
+        await worker.lanes.let_go(LET_GO_SECONDS)
         for outbox in worker.outboxes.values():
             outbox.stop()
         for partition in worker.partitions.values():

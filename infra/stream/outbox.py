@@ -9,7 +9,7 @@ import msgspec
 from engine.identity import Claim
 from engine.records import MAX_BYTES, Position
 from infra.redis_store_stream import OutboxEntry, PartitionStore
-from infra.stream.shell import persist
+from infra.stream.shell import give_up, persist
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -42,8 +42,12 @@ class OutboxSender:
         while True:
             await self._awake.wait()
             self._awake.clear()
-            while await self._pass():
-                pass
+            try:
+                while await self._pass():
+                    pass
+            # the one broad catch of this loop: a sender that ended unseen would keep every later link back
+            except Exception as error:  # noqa: BLE001
+                give_up("outbox", error)
 
     async def _pass(self) -> bool:
         entries = await persist(self._store.outbox, self._partition, self._sent)

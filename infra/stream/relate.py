@@ -34,17 +34,21 @@ class Relation:
         self._mark: LinkMark | None = None
         self._marks: dict[int, Position] = {}
 
-    async def take(self, offset: int, raw: bytes) -> None:
-        """Record the claims of one record. The last record's index is derived again when it is seen again."""
+    async def resume(self) -> LinkMark:
+        """Learn where identity stands, and do once more what follows from its last record: it may have been lost."""
         links = self._around.links
-        if self._mark is None:
-            self._marks = await persist(links.marks)
-            self._mark = await persist(links.mark)
-        mark, position = self._mark, Position(self._incarnation, 0, offset)
+        self._marks = await persist(links.marks)
+        self._mark = await persist(links.mark)
+        await self._derive(_ids(await persist(links.last)), self._mark.version, None)
+        await self._trim(self._marks)
+        return self._mark
+
+    async def take(self, offset: int, raw: bytes) -> None:
+        """Record the claims of one record, unless it was recorded before."""
+        mark = self._mark or await self.resume()
+        position = Position(self._incarnation, 0, offset)
         record = _decode(raw)
         if mark.position.incarnation == position.incarnation and offset <= mark.position.offset:
-            if position == mark.position:
-                await self._derive(record, mark.version, None)
             return
         if position.incarnation < mark.position.incarnation:
             raise Fatal("links: this log is older than the last; is the broker URL right?")
@@ -79,24 +83,27 @@ class Relation:
             raise Fatal("links: another worker moved it on; leaving it to that one")
         self._mark = after
         self._marks |= marks
-        await self._derive(record, after.version, old)
+        await self._derive(_ids(claims), after.version, old)
+        await self._trim({at.partition for at, _ in record.entries})
 
     def _new(self, at: Position) -> bool:
         return at.partition not in self._marks
 
-    async def _derive(self, record: LinkRecord, version: int, old: Mapping[str, Person] | None) -> None:
-        """Index, conflicts and notices for every group the record touches; safe to do again.
+    async def _derive(self, ids: Sequence[str], version: int, old: Mapping[str, Person] | None) -> None:
+        """Index, conflicts and notices for every group these ids are in; safe to do again.
 
         `old` is who everybody was before; None when that is not known any more: then everybody is told.
         """
         links = self._around.links
-        ids = _ids(claim for _, claims in record.entries for claim in claims)
         for group, edges in (await persist(links.groups_of, ids)).items():
             persons, conflicts = components({pair(edge): edge for edge in edges}, self._around.rules)
             await persist(links.publish, persons, version)
             await persist(links.note_conflicts, {group: conflicts})
             await persist(self._around.notify, _changed(persons, old))
-        for partition in sorted({at.partition for at, _ in record.entries} & self._marks.keys()):
+
+    async def _trim(self, partitions: Iterable[int]) -> None:
+        """Take what is recorded out of the outboxes."""
+        for partition in sorted(self._marks.keys() & set(partitions)):
             await persist(self._around.partitions.trim_outbox, self._marks[partition])
 
 

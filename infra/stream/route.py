@@ -4,60 +4,89 @@ inbox's envelope; the rules are the gateway's."""
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
 import orjson
 
-from engine.events import Arrival
+from engine.attribution import claimed_outcome, outcome_event
+from engine.collection import Source, collected
+from engine.errors import Rejected
+from engine.events import Arrival, Event
 from engine.gateway import accept
-from engine.ports import Log
+from engine.ports import Consents, Decisions, Log
 from engine.records import Position
 from infra.config import LiveConfiguration
-from infra.rejects import Reject
-from infra.settings import Settings
+from infra.rejects import INBOX_LOG, Reject
 from infra.stream.shell import persist
 
 INBOX_SOURCE = "inbox"
 
 
+class Inside(msgspec.Struct, frozen=True):
+    """The world as the station uses it. `incarnation` tells this log from others, which have the same places."""
+
+    secret: bytes
+    configuration: LiveConfiguration
+    log: Log
+    consents: Consents
+    decisions: Decisions
+    reject: Callable[[Sequence[Reject]], Awaitable[None]]
+    clock: Callable[[], int]
+    incarnation: Callable[[], int]
+
+
 class Router:
     """Reads one inbox record: a JSON event, a list of them, or a batch object with `batch` and optional `source`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        configuration: LiveConfiguration,
-        log: Log,
-        reject: Callable[[Sequence[Reject]], Awaitable[None]],
-        clock: Callable[[], int],
-    ) -> None:
-        self._secret = settings.key()
-        self._configuration = configuration
-        self._log = log
-        self._reject = reject
-        self._clock = clock
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
 
     async def take(self, partition: int, offset: int, value: bytes) -> None:
         """Forward what is good, reject the rest with its place. Taking a record twice changes nothing (law 1)."""
-        position = Position(0, partition, offset)
+        inside, position = self._inside, Position(INBOX_LOG, partition, offset)
         try:
-            items, source = _items(orjson.loads(value))
-        except (orjson.JSONDecodeError, ValueError):
-            await persist(self._reject, [Reject(position, -1, "not_json", "the inbox takes JSON events", value)])
+            items, named = _items(orjson.loads(value))
+        except ValueError:
+            await persist(inside.reject, [Reject(position, -1, "not_json", "the inbox takes JSON events", value)])
             return
-        settings = self._configuration.current.sources.get(source)
+        current = inside.configuration.current
+        source = current.source(named)
         arrival = Arrival(
-            secret=self._secret,
-            source=source,
-            received=self._clock(),
-            categories=settings.categories if settings else {},
-            alias_type=settings.alias_type if settings else "anonymous_id",
+            secret=inside.secret,
+            source=named,
+            received=inside.clock(),
+            categories=source.categories,
+            alias_type=source.alias_type,
         )
-        ids = [f"inbox:{partition}:{offset}:{index}" for index in range(len(items))]
-        events, rejections = accept(items, arrival, self._configuration.current.identity, ids)
+        ids = [f"inbox:{inside.incarnation()}:{partition}:{offset}:{index}" for index in range(len(items))]
+        events, rejections = accept(items, arrival, current.identity, ids)
         if rejections:
-            bad = [Reject(position, r.index, r.code, r.message, orjson.dumps(items[r.index])) for r in rejections]
-            await persist(self._reject, bad)
-        if events:
-            await persist(self._log.append, events)
+            bad = [Reject(position, r.index, r.code, r.message, _alone(items[r.index], named)) for r in rejections]
+            await persist(inside.reject, bad)
+        kept = await self._kept(events, source)
+        if kept:
+            await persist(inside.log.append, [*kept, *await self._outcomes(kept, arrival.received)])
+
+    async def _kept(self, events: list[Event], source: Source) -> list[Event]:
+        held = await persist(self._inside.consents.held, [event.home for event in events]) if source.asks else {}
+        return collected(events, held, source, self._inside.secret).events
+
+    async def _outcomes(self, events: Sequence[Event], received: int) -> list[Event]:
+        """An outcome event for every tracked event that says what became of a decision we know."""
+        found = []
+        for event in events:
+            claim = claimed_outcome(event)
+            record = await persist(self._inside.decisions.decision, claim.decision_id) if claim is not None else None
+            if claim is None or record is None:
+                continue
+            try:
+                found.append(outcome_event(claim, record, self._inside.configuration.current.catalogue, received))
+            except Rejected:
+                continue
+        return found
+
+
+def _alone(item: Any, source: str) -> bytes:
+    return orjson.dumps({"source": source, "batch": [item]})
 
 
 def _items(body: Any) -> tuple[list[Any], str]:

@@ -230,3 +230,12 @@ async def test_an_unknown_decision_leaves_the_event_as_it_is(properties: dict[st
     )
     assert answer["accepted"] == 1
     assert [e.kind for e in rig.events()] == ["track"]
+
+
+async def test_what_is_not_accepted_is_kept_with_its_reason() -> None:
+    rig = Rig()
+    async with rig.client() as client:
+        answer = await client.post("/v1/batch", auth=(WRITE, ""), json={"batch": [{"type": "track", "event": "x"}]})
+    assert answer.json()["rejected"][0]["code"] == "missing_identity"
+    assert [(one.source, one.code) for one in rig.rejects.kept] == [("shop", "missing_identity")]
+    assert json.loads(rig.rejects.kept[0].event)["event"] == "x"

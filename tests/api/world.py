@@ -28,6 +28,7 @@ from infra.memory_ports import (
     MemoryNotices,
     MemoryPeople,
     MemoryQueues,
+    MemoryRejects,
 )
 from infra.settings import DEMO_CONFIG
 from models.scorer import PriorModel, Scorer
@@ -105,6 +106,7 @@ class Rig:
         self.notices = MemoryNotices()
         self.log = MemoryLog(self.state, self.notices)
         self.queues = MemoryQueues()
+        self.rejects = MemoryRejects()
         self.keys = MemoryKeys(KEYS)
         self.health = MemoryHealth()
         self.world = World(
@@ -115,6 +117,7 @@ class Rig:
             cross=MemoryCross(self.state),
             queues=self.queues,
             notices=self.notices,
+            rejects=self.rejects,
             keys=self.keys,
             health=self.health,
             configuration=self.configuration,

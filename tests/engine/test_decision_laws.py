@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.catalog import Exploration
-from engine.decision import Policy, Scored, decide, propensities, seed_of, uniform_draw
+from engine.decision import Policy, Scored, _pick, decide, propensities, seed_of, uniform_draw
 
 scored = st.lists(
     st.builds(
@@ -140,6 +140,12 @@ def test_slates_are_as_frequent_as_their_propensity() -> None:
 def test_a_draw_lies_in_the_unit_interval(seed: int, position: int) -> None:
     assert 0.0 <= uniform_draw(seed, position) < 1.0
     assert uniform_draw(seed, position) == uniform_draw(seed, position)
+
+
+def test_what_has_no_chance_is_never_picked() -> None:
+    lowest, highest = 0.0, math.nextafter(1.0, 0.0)
+    for draw in (lowest, highest):
+        assert _pick([0.0, 0.3, 0.0, 0.3, 0.3, 0.1 - 1e-12, 0.0], draw) in (1, 5)
 
 
 def test_a_tie_goes_to_the_earlier_candidate() -> None:
