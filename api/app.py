@@ -10,7 +10,21 @@ from api import errors, metrics
 from api.cors import BrowserDoor
 from api.deps import World
 from api.ingest_documents import SCHEMES
-from api.routes import consent, decisions, desk, ingest, keys, links, models, ops, outcomes, outreach, pages, profiles
+from api.routes import (
+    consent,
+    decisions,
+    desk,
+    ingest,
+    keys,
+    links,
+    models,
+    ops,
+    outcomes,
+    outreach,
+    pages,
+    profiles,
+    reference,
+)
 from api.throttle import Throttle
 
 ROUTERS = (
@@ -25,6 +39,7 @@ ROUTERS = (
     keys.router,
     desk.router,
     pages.router,
+    reference.router,
     ops.router,
 )
 Opening = Callable[[], AbstractAsyncContextManager[World]]
@@ -50,6 +65,8 @@ def _application() -> Application:
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     # the last one added is the first a request meets
     errors.install(app)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from engine.catalog import Catalogue
 from engine.ports import ApiKey, Unavailable
+from infra.cli_bench import register as register_bench
 from infra.cli_models import register
 from infra.config import load
 from infra.doctor import examine
@@ -34,6 +35,7 @@ rejects_app = typer.Typer(help="Events that could not be applied: list, resend."
 app.add_typer(keys_app, name="keys")
 app.add_typer(rejects_app, name="rejects")
 register(app)
+register_bench(app)
 console = Console()
 
 

@@ -3,7 +3,7 @@ elsewhere; nothing here knows a rule."""
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -150,11 +150,32 @@ class RedisDecisions:
             waited += 0.02
 
 
+# Versions are digits of fixed width. Who never was in the queue leaves no trace by not getting in.
+_PLACE = """
+for a = 1, #ARGV, 4 do
+  local id, version = ARGV[a], ARGV[a + 1]
+  local held = redis.call('HGET', KEYS[3], id)
+  if not held or held <= version then
+    if ARGV[a + 3] ~= '' then
+      redis.call('ZADD', KEYS[1], ARGV[a + 2], id)
+      redis.call('HSET', KEYS[2], id, ARGV[a + 3])
+      redis.call('HSET', KEYS[3], id, version)
+    elseif held then
+      redis.call('ZREM', KEYS[1], id)
+      redis.call('HDEL', KEYS[2], id)
+      redis.call('HSET', KEYS[3], id, version)
+    end
+  end
+end
+"""
+
+
 class RedisQueues:
     """`engine.ports.Queues` over a sorted set and a hash per queue."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
+        self._place = redis.register_script(_PLACE)
 
     async def entries(self, queue: str, limit: int, offset: int = 0) -> tuple[list[Entry], int]:
         try:
@@ -165,16 +186,15 @@ class RedisQueues:
             raise Unavailable("the outreach store does not answer; try again in a moment") from error
         return [_ENTRY.decode(raw) for raw in raws if raw], total
 
-    async def write(self, queue: str, entries: Iterable[Entry], gone: Sequence[str]) -> None:
-        pipe = self._redis.pipeline(transaction=False)
-        for entry in entries:
-            pipe.zadd(queue_key(queue), {entry.profile_id: entry.priority})
-            pipe.hset(queue_entries_key(queue), entry.profile_id, msgspec.msgpack.encode(entry))
-        if gone:
-            pipe.zrem(queue_key(queue), *gone)
-            pipe.hdel(queue_entries_key(queue), *gone)
-        if len(pipe):
-            await pipe.execute()
+    async def write(self, queue: str, places: Mapping[str, tuple[bytes, Entry | None]]) -> None:
+        """Put each profile's entry into the queue, or take it out (None); what came from a newer version stays."""
+        arguments: list[str | bytes | float] = []
+        for profile_id, (version, entry) in places.items():
+            priority, data = (entry.priority, msgspec.msgpack.encode(entry)) if entry is not None else (0.0, b"")
+            arguments += [profile_id, version, priority, data]
+        if arguments:
+            keys = [queue_key(queue), queue_entries_key(queue), queue_versions_key(queue)]
+            await self._place(keys=keys, args=arguments)
 
 
 def queue_key(queue: str) -> str:
@@ -183,6 +203,10 @@ def queue_key(queue: str) -> str:
 
 def queue_entries_key(queue: str) -> str:
     return f"{{q:{queue}}}e"
+
+
+def queue_versions_key(queue: str) -> str:
+    return f"{{q:{queue}}}v"
 
 
 class RedisNotices:

@@ -46,22 +46,25 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Rivals(msgspec.Struct, frozen=True, eq=False):
-    """Two policies over the same logs: the probability each gives the logged action, and `differ`, where the two would
-    choose differently at all. All of shape (decisions,)."""
+    """Two policies over the same logs, arrays of shape (decisions,): the probability each gives the logged action, the
+    part of it the other does not give (`…_alone`), and `apart`, how much probability they place differently at all."""
 
     challenger: Floats
     champion: Floats
-    differ: npt.NDArray[np.bool_]
+    challenger_alone: Floats
+    champion_alone: Floats
+    apart: Floats
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two policies on the same decisions; `difference` is challenger minus champion on the same resamples, estimated
-    where they choose differently (a share `differ` of the decisions) and 0 elsewhere."""
+    """Two policies on the same decisions; `difference` is challenger minus champion on the same resamples. `apart` is
+    the share of choices in which they differ and `ess` how many effective decisions speak about the difference."""
 
     challenger: Estimate
     champion: Estimate
     difference: Interval
-    differ: float
+    apart: float
+    ess: float
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -120,28 +123,27 @@ def estimate(logs: Logs, target: Floats, how: Method = USUAL) -> Estimate:
 def compare(logs: Logs, rivals: Rivals, how: Method = USUAL) -> Comparison:
     """Both policies and their difference, each interval from the same resamples of clusters.
 
-    Where both choose alike they earn alike, so only the other decisions speak about the difference: the noise of the
-    rest stays out of it.
+    What both would have done alike cancels, so the difference is the share of choices they place apart times the
+    difference in value of exactly these choices: the noise of the rest stays out of it.
     """
-    new, old = (importance(target, logs.propensity, how.clip) for target in (rivals.challenger, rivals.champion))
-    apart = rivals.differ.astype(np.float64)
-    gain = logs.gain
-    own = [new * gain, new, old * gain, old]
-    sums = _cluster_sums(logs, [*own, *(apart * column for column in own), apart, np.ones_like(gain)])
+    targets = (rivals.challenger, rivals.champion, rivals.challenger_alone, rivals.champion_alone)
+    weights = [importance(target, logs.propensity, how.clip) for target in targets]
+    columns = [column for w in weights for column in (w * logs.gain, w)]
+    sums = _cluster_sums(logs, [*columns, rivals.apart, np.ones(len(logs))])
     whole, drawn = _gaps(sums.sum(axis=0)[None]), _gaps(_redrawn(sums, how))
     return Comparison(
-        _estimate(logs, new, drawn[0], how.level),
-        _estimate(logs, old, drawn[1], how.level),
+        _estimate(logs, weights[0], drawn[0], how.level),
+        _estimate(logs, weights[1], drawn[1], how.level),
         _interval(float(whole[2][0]), drawn[2], how.level),
-        float(apart.mean()) if len(apart) else 0.0,
+        float(rivals.apart.mean()) if len(logs) else 0.0,
+        min(effective_size(weights[2]), effective_size(weights[3])),
     )
 
 
 def _gaps(sums: Floats) -> tuple[Floats, Floats, Floats]:
     """SNIPS of both and their difference, from sums of shape (draws, 10) in the order `compare` lists them."""
-    new, old = _ratio(sums[:, 0], sums[:, 1]), _ratio(sums[:, 2], sums[:, 3])
-    apart = _ratio(sums[:, 4], sums[:, 5]) - _ratio(sums[:, 6], sums[:, 7])
-    return new, old, apart * _ratio(sums[:, 8], sums[:, 9])
+    new, old, new_alone, old_alone = (_ratio(sums[:, at], sums[:, at + 1]) for at in (0, 2, 4, 6))
+    return new, old, (new_alone - old_alone) * _ratio(sums[:, 8], sums[:, 9])
 
 
 def _estimate(logs: Logs, weights: Floats, draws: Floats, level: float) -> Estimate:

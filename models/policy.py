@@ -12,6 +12,7 @@ from models.evaluate import Logs, Rivals
 from models.scorer import Floats, Scorer
 
 _CHUNK = 2000
+_ROUNDING = 1e-12
 
 
 def first_rank(logged: Sequence[Logged]) -> list[Logged]:
@@ -41,8 +42,10 @@ def target_propensities(logged: Sequence[Logged], scorer: Scorer) -> Floats:
 def rivals_of(logged: Sequence[Logged], challenger: Scorer, champion: Scorer) -> Rivals:
     """Two models as policies over the same decisions."""
     new, old = list(distributions(logged, challenger)), list(distributions(logged, champion))
-    differ = np.asarray([a != b for a, b in zip(new, old, strict=True)], dtype=np.bool_)
-    return Rivals(_of_logged(logged, new), _of_logged(logged, old), differ)
+    both = [[min(a, b) for a, b in zip(*pair, strict=True)] for pair in zip(new, old, strict=True)]
+    gained, lost, shared = (_of_logged(logged, shares) for shares in (new, old, both))
+    apart = np.asarray([max(1.0 - sum(shares), 0.0) for shares in both])
+    return Rivals(gained, lost, gained - shared, lost - shared, np.where(apart < _ROUNDING, 0.0, apart))
 
 
 def _of_logged(logged: Sequence[Logged], shares: Iterable[Sequence[float]]) -> Floats:

@@ -51,7 +51,7 @@ class Gate(msgspec.Struct, frozen=True):
     """When a challenger may serve: by how much it must win for sure, and on how many effective decisions."""
 
     margin: float = 0.0
-    fewest_effective: float = 25.0
+    fewest_effective: float = 15.0
 
 
 USUAL = Gate()
@@ -79,11 +79,10 @@ def judge_promotion(card: Card, comparison: Comparison, gate: Gate = USUAL) -> V
     if changed:
         text = f"Columns it uses mean something else now: {', '.join(changed)}. Train a new model."
         return Verdict(False, "columns_changed", text, numbers)
-    fewest = min(comparison.challenger.ess, comparison.champion.ess)
-    if fewest < gate.fewest_effective:
+    if comparison.ess < gate.fewest_effective:
         text = (
-            f"Only {fewest:.0f} effective decisions speak about it; {gate.fewest_effective:.0f} are needed. "
-            "Wait for more decisions or explore more."
+            f"Only {comparison.ess:.0f} effective decisions speak about the difference; "
+            f"{gate.fewest_effective:.0f} are needed. Wait for more decisions or explore more."
         )
         return Verdict(False, "too_little_evidence", text, numbers)
     gap = comparison.difference
@@ -104,4 +103,6 @@ def _numbers(comparison: Comparison) -> dict[str, float]:
         "challenger_ess": comparison.challenger.ess,
         "champion_ess": comparison.champion.ess,
         "decisions": float(comparison.challenger.decisions),
+        "apart": comparison.apart,
+        "ess": comparison.ess,
     }

@@ -107,9 +107,11 @@ def _event(draw: st.DrawFn, homes: Sequence[Identifier]) -> Event:
     )
 
 
-def events(homes: Sequence[Identifier] = (ANN,), max_size: int = 30) -> st.SearchStrategy[list[Event]]:
+def events(
+    homes: Sequence[Identifier] = (ANN,), max_size: int = 30, min_size: int = 0
+) -> st.SearchStrategy[list[Event]]:
     """Distinct events: no two share source and message id, though message ids and times repeat between sources."""
-    return st.lists(_event(homes), max_size=max_size, unique_by=lambda e: (e.source, e.message_id))
+    return st.lists(_event(homes), min_size=min_size, max_size=max_size, unique_by=lambda e: (e.source, e.message_id))
 
 
 def folded(happened: Sequence[Event], home: str = ANN.id) -> Fragment:

@@ -1,7 +1,10 @@
 """Decisions over HTTP: one, many as NDJSON, a past one, and the catalogue they are made from. Knows how a question is
 read and an answer written; what is decided is the serving model's business."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +15,7 @@ from api.answers import purposes_of
 from api.deps import WorldNow, require
 from api.documents import answer, json_body, problems
 from api.errors import Problem
-from api.lines import NDJSON, chunks, rows
+from api.lines import NDJSON, Row, chunks, rows
 from api.reading import read_json
 from api.record_view import recorded_decision
 from api.refusal import Refused
@@ -28,6 +31,7 @@ router = APIRouter(prefix="/v1", tags=["decisions"])
 Decider = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "admin"))]
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "auditor", "admin"))]
 CHUNK = 50
+AT_ONCE = 3
 _ASK = msgspec.json.Decoder(DecisionAsk)
 _ENCODE = msgspec.json.Encoder().encode
 DECISION_EXAMPLE = "aaaaaaaaaaaaaaaa.01K0000000000000000000000A"
@@ -67,15 +71,16 @@ class Lines(Response):
 
     media_type = NDJSON
 
-    def __init__(self, parts: AsyncIterator[bytes], status_code: int = 200) -> None:
+    def __init__(self, parts: AsyncGenerator[bytes], status_code: int = 200) -> None:
         super().__init__(None, status_code)
         self._parts = parts
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for part in self._parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+        async with aclosing(self._parts) as parts:
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -103,13 +108,27 @@ async def _decided(serving: Serving, asks: list[DecisionAsk]) -> list[DecisionRe
         return [Refused("unavailable", f"{error}; send this row again")] * len(asks)
 
 
-async def _answers(serving: Serving, request: Request) -> AsyncIterator[bytes]:
-    async for chunk in chunks(rows(request), CHUNK):
-        read = [(number, line if isinstance(line, Refused) else _read(line)) for number, line in chunk]
-        asks = [one for _, one in read if isinstance(one, DecisionAsk)]
-        decided = iter(await _decided(serving, asks))
-        lines = (_line(number, one if isinstance(one, Refused) else next(decided)) for number, one in read)
-        yield b"\n".join(lines) + b"\n"
+async def _lines(serving: Serving, chunk: list[Row]) -> bytes:
+    read = [(number, line if isinstance(line, Refused) else _read(line)) for number, line in chunk]
+    asks = [one for _, one in read if isinstance(one, DecisionAsk)]
+    decided = iter(await _decided(serving, asks))
+    lines = (_line(number, one if isinstance(one, Refused) else next(decided)) for number, one in read)
+    return b"\n".join(lines) + b"\n"
+
+
+async def _answers(serving: Serving, request: Request) -> AsyncGenerator[bytes]:
+    """The answers in order. While the log acknowledges one chunk the next one is read and decided."""
+    waiting: deque[asyncio.Task[bytes]] = deque()
+    try:
+        async for chunk in chunks(rows(request), CHUNK):
+            waiting.append(asyncio.create_task(_lines(serving, chunk)))
+            if len(waiting) == AT_ONCE:
+                yield await waiting.popleft()
+        while waiting:
+            yield await waiting.popleft()
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 @router.post(

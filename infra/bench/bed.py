@@ -3,7 +3,10 @@ Knows processes; nothing of what is measured."""
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +16,11 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from infra.embedded import free_port
+from infra.bench.people import SECRET
+from infra.embedded import HOST, connection, free_port
 from infra.kafka_log import ensure_topics
 from infra.ledger_store import new_secret
-from infra.processes import spawn
+from infra.processes import spawn, until_ready
 from infra.redis_store import connect
 from infra.redis_store_stream import PartitionStore
 from infra.settings import DEMO_CONFIG, Settings
@@ -85,7 +89,7 @@ def _settings(place: Place, home: Path, config: Path) -> Settings:
         prefix=f"bench-{home.name}-" if place.kafka_url else "",
         admin_key=new_secret("admin"),
         write_key=new_secret("write"),
-        secret="bench",
+        secret=SECRET.decode(),
     )
 
 
@@ -136,6 +140,26 @@ async def empty(redis_url: str) -> AsyncIterator[Any]:
             await redis.flushdb()
     finally:
         await redis.aclose()
+
+
+@contextlib.asynccontextmanager
+async def bare_server(bed: Bed) -> AsyncIterator[int]:
+    """FastAPI on uvicorn with nothing of ours around its answers, in a process of its own; gives its port."""
+    port = free_port()
+    command = (sys.executable, "-m", "uvicorn", "--factory", "api.bare:bare_app", "--host", HOST, "--port", str(port))
+    command += ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+    likeness = launches(bed.settings)["api"]
+    server = spawn(dataclasses.replace(likeness, name="bare", command=command))
+    try:
+        await until_ready(server, functools.partial(_listens, port))
+        yield port
+    finally:
+        await server.stop()
+
+
+async def _listens(port: int) -> bool:
+    async with connection(port):
+        return True
 
 
 async def make_topic(settings: Settings, name: str) -> str:

@@ -92,7 +92,8 @@ def described(about: dict[str, Any]) -> str:
     libraries = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     return (
         f"{about['cores']} cores ({about['processor']}), {about['memory_gib']} GiB, {about['system']},"
-        f" Python {about['python']}, load before {about['load_before'][0]}; {about['broker']}, {about['redis']}; {libraries}"
+        f" Python {about['python']}, load before {about['load_before'][0]};"
+        f" {about['broker']}, {about['redis']}; {libraries}"
     )
 
 

@@ -25,8 +25,8 @@ class Summary(msgspec.Struct, frozen=True):
     last: str
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """A profile that does not say what pandas says."""
+class Compared(msgspec.Struct, frozen=True):
+    """What pandas says of one customer and what the profile says; None where there is no profile."""
 
     customer_id: str
     expected: Summary
@@ -34,13 +34,20 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """What came of it: `differences` is empty when every profile is right. `seconds` is the sending alone."""
+    """What came of it, customer by customer. `seconds` is the sending alone."""
 
     events: int
-    customers: int
-    revenue: int
-    differences: tuple[Difference, ...]
+    compared: tuple[Compared, ...]
     seconds: float
+
+    @property
+    def revenue(self) -> int:
+        return sum(one.expected.revenue for one in self.compared)
+
+    @property
+    def differences(self) -> tuple[Compared, ...]:
+        """The profiles that do not say what pandas says; empty when all are right."""
+        return tuple(one for one in self.compared if one.found != one.expected)
 
 
 def purchases(path: Path = FILE) -> pd.DataFrame:
@@ -76,7 +83,8 @@ def expected(frame: pd.DataFrame) -> dict[str, Summary]:
     """What pandas says about every customer."""
     grouped = frame.groupby("customer_id").agg(n=("line", "size"), total=("minor", "sum"), last=("date", "max"))
     return {
-        str(row.Index): Summary(int(str(row.n)), int(str(row.total)), _day(str(row.last))) for row in grouped.itertuples()
+        str(row.Index): Summary(int(str(row.n)), int(str(row.total)), _day(str(row.last)))
+        for row in grouped.itertuples()
     }
 
 
@@ -85,21 +93,17 @@ def _day(text: str) -> str:
 
 
 def summary_of(profile: Mapping[str, Any], now: int) -> Summary:
-    """What a profile answer says; its recency is in days before `now` (ms) and lies at noon, so a second does no harm."""
+    """What a profile answer says; its recency, in days before `now` (ms), leads to noon of the last day."""
     signals = profile["signals"]
     last = datetime.fromtimestamp((now - signals["purchases_days"] * DAY) / 1000, UTC)
     return Summary(int(signals["purchases_total"]), int(signals["revenue_usd_total"]), last.date().isoformat())
 
 
-def compare(client: Client, wanted: Mapping[str, Summary], clock: Callable[[], int], advance: Advance) -> Iterator[Difference]:
-    """Read every profile over HTTP; yields those that differ."""
-    references = [f"user_id:{customer}" for customer in wanted]
-    found = client.profiles(references)
-    for done, ((customer, summary), profile) in enumerate(zip(wanted.items(), found, strict=True), 1):
-        said = None if profile is None else summary_of(profile, clock())
-        if said != summary:
-            yield Difference(customer, summary, said)
-        advance("profiles compared", done, len(wanted))
+def compare(client: Client, wanted: Mapping[str, Summary], clock: Callable[[], int]) -> Iterator[Compared]:
+    """Read every profile over HTTP."""
+    found = client.profiles([f"user_id:{customer}" for customer in wanted])
+    for (customer, summary), profile in zip(wanted.items(), found, strict=True):
+        yield Compared(customer, summary, None if profile is None else summary_of(profile, clock()))
 
 
 def replay(client: Client, clock: Callable[[], int], advance: Advance) -> Replayed:
@@ -114,5 +118,8 @@ def replay(client: Client, clock: Callable[[], int], advance: Advance) -> Replay
     wanted = expected(frame)
     latest = [str(event["userId"]) for event in sent[-BATCH_EVENTS:]]
     client.wait_until_folded({f"user_id:{customer}": wanted[customer].purchases for customer in latest})
-    differences = tuple(compare(client, wanted, clock, advance))
-    return Replayed(len(sent), len(wanted), sum(s.revenue for s in wanted.values()), differences, seconds)
+    compared = []
+    for one in compare(client, wanted, clock):
+        compared.append(one)
+        advance("profiles compared", len(compared), len(wanted))
+    return Replayed(len(sent), tuple(compared), seconds)

@@ -36,7 +36,9 @@ class Client:
             answer = self._post("/v1/batch", {"batch": part}, auth=self._write).json()
             if answer["rejected"]:
                 first = answer["rejected"][0]
-                raise DemoFailed(f"{len(answer['rejected'])} events were rejected, the first because: {first['message']}")
+                raise DemoFailed(
+                    f"{len(answer['rejected'])} events were rejected, the first because: {first['message']}"
+                )
 
     def decide(self, asks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """`POST /v1/decisions/bulk`, answers in the order of `asks`."""

@@ -1,5 +1,5 @@
-"""A real bandit log in our own terms: the Open Bandit rounds become decisions and outcomes of the system, and off-policy
-values are computed from what its archive then holds. Knows the files; brokers and archives are behind ports."""
+"""A real bandit log in our own terms: the Open Bandit rounds become decisions and outcomes of the system, and
+off-policy values are computed from what its archive then holds. Knows the files; opens no broker and no archive."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""A contact-centre simulator: seeded customers with a history, and the contacts they make. Everything in it is invented.
-Pure; knows nothing of HTTP, of models or of the clock."""
+"""A contact-centre simulator: seeded customers with a history, and the contacts they make. All of it is
+invented. Pure; knows nothing of HTTP, of models or of the clock."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -103,8 +103,8 @@ def contact(population: Population, size: int) -> Contacts:
         customer=customer,
         reason=reason,
         topic=draw.choice(len(TOPICS), size),
-        mood=np.round(np.clip(draw.normal(np.where(cold, -0.4, 0.3), 0.4), -1.0, 1.0), 2),
-        wait=np.round(draw.gamma(2.0, 2.5, size), 1),
+        mood=draw.normal(np.where(cold, -0.4, 0.3), 0.4).clip(-1.0, 1.0).round(2),
+        wait=draw.gamma(2.0, 2.5, size).round(1),
         luck=draw.random(size),
     )
 

@@ -1,5 +1,5 @@
 """What the simulator is worth as a test: how far a uniform draw, the best constant ranking and a logistic model without
-interactions come, over the same permitted actions, on the way to the oracle. Sees what a decision sees, and the truth."""
+interactions come on the way to the oracle, over the same permitted actions. Sees what a decision sees and the truth."""
 
 from collections.abc import Sequence
 
@@ -56,9 +56,9 @@ class Card(msgspec.Struct, frozen=True):
         names = ("uniform draw", "best constant ranking", "logistic, no interactions", "oracle on observable features")
         rewards = [getattr(self, policy) for policy in policies]
         verdict = "hard enough" if self.is_hard_enough else "TOO EASY"
+        size = f"{self.contacts} contacts with {self.permitted:.1f} permitted actions each"
         return [
-            f"{NAME} (invented customers, seed {self.seed}): {self.contacts} contacts, "
-            f"{self.permitted:.1f} permitted actions each; reward per 100 decisions",
+            f"{NAME} (invented customers, seed {self.seed}), {size}; reward per 100 decisions",
             *(f"  {n:<30} {r:8.0f}  {self.percent(r):5.1f} %" for n, r in zip(names, rewards, strict=True)),
             f"  {verdict}: the constant may reach {MOST_CONSTANT:.0f} %, the logistic model {MOST_LOGISTIC:.0f} %",
         ]
@@ -76,7 +76,8 @@ class Table(msgspec.Struct, frozen=True, eq=False):
 def _person(people: Population, index: int, configuration: Configuration, at: int) -> tuple[Profile, Held]:
     categories = configuration.source("default").categories
     arrival = Arrival(SECRET, "simulator", at, categories=categories)
-    fragment, statements = None, {}
+    fragment: Fragment | None = None
+    statements: dict[str, tuple[Statement, ...]] = {}
     for age, raw in history(people, index, f"card-{index}"):
         event: Event = msgspec.structs.replace(normalise(raw, arrival, configuration.identity, ""), at=at - age)
         fragment = fold(fragment or Fragment(event.home), event)
@@ -130,7 +131,10 @@ def _constant(table: Table) -> float:
 
 
 def _pipeline() -> Pipeline:
-    columns = [("categories", OneHotEncoder(handle_unknown="ignore"), _CATEGORIES), ("numbers", StandardScaler(), _NUMBERS)]
+    columns = [
+        ("categories", OneHotEncoder(handle_unknown="ignore"), _CATEGORIES),
+        ("numbers", StandardScaler(), _NUMBERS),
+    ]
     return make_pipeline(ColumnTransformer(columns), LogisticRegression(max_iter=500))
 
 

@@ -40,7 +40,7 @@ class Lanes:
             queue.task_done()
 
     async def let_go(self, within_s: float) -> None:
-        """Drop what waits and let each lane finish the record it is at; after `within_s` the compare-and-set decides."""
+        """Drop what waits and let each lane finish the record it is at; later than that the compare-and-set decides."""
         queues, tasks = list(self._queues.values()), list(self._tasks.values())
         self._queues, self._tasks = {}, {}
         for queue in queues:

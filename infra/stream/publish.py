@@ -16,6 +16,7 @@ from engine.ports import PersonView, Unavailable
 from features.compute import CrossCounts, profile_values
 from features.cross import summed
 from infra.config import LiveConfiguration
+from infra.feast_layout import encode_version, tombstone
 from infra.model_store import ModelStore
 from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues, connect
 from infra.redis_store_features import ProfileRow, RedisFeatures
@@ -53,7 +54,18 @@ class Publisher:
         """Publish everybody named in these notices."""
         ids = list(dict.fromkeys(identity for value in values for identity in _ids(value)))
         for start in range(0, len(ids), PEOPLE_PER_READ):
-            await persist(self._publish, ids[start : start + PEOPLE_PER_READ])
+            await self._together(ids[start : start + PEOPLE_PER_READ])
+
+    async def _together(self, ids: Sequence[str]) -> None:
+        try:
+            await persist(self._publish, ids)
+        # whatever cannot be derived for one person must neither stop the others nor come again for ever
+        except Exception as error:  # noqa: BLE001
+            if len(ids) == 1:
+                log.error("profile %s cannot be published: %s", ids[0], type(error).__name__)
+                return
+            for identity in ids:
+                await self._together([identity])
 
     async def _publish(self, ids: Sequence[str]) -> None:
         views = await self._people.people(ids)
@@ -69,9 +81,9 @@ class Publisher:
     async def _forget(self, identity: str, view: PersonView) -> None:
         """An id that is no profile's own any more leaves a tombstone, so that no late write brings it back."""
         await self._features.remove_profile(identity, view.link_version)
-        await asyncio.gather(
-            *(self._queues.write(q, [], [identity]) for q in self._configuration.current.catalogue.queues)
-        )
+        place = (tombstone(view.link_version), None)
+        queues = self._configuration.current.catalogue.queues
+        await asyncio.gather(*(self._queues.write(queue, {identity: place}) for queue in queues))
 
     def _row(self, view: PersonView, at: int) -> ProfileRow:
         purposes = self._configuration.current.purposes
@@ -79,17 +91,16 @@ class Publisher:
         consent = resolve(view.held, purposes, country_of(profile))
         visible = reveal(profile, consent, bearing(purposes), purposes)
         values = np.asarray(profile_values(visible, at), dtype=np.float32)
-        return ProfileRow(view.profile_id, (view.link_version, consent.version, profile.state.count), at, values)
+        return ProfileRow(view.profile_id, _version(view), at, values)
 
     async def _write_queues(self, views: Sequence[PersonView], at: int) -> None:
         configuration = self._configuration.current
         setting = Setting(configuration.catalogue, configuration.purposes, self._model.current(), self._cross)
         entries = queue_entries(views, setting, at)
         for queue in configuration.catalogue.queues:
-            mine = [entry for entry in entries if entry.queue == queue]
-            inside = {entry.profile_id for entry in mine}
-            gone = [view.profile_id for view in views if view.profile_id not in inside]
-            await self._queues.write(queue, mine, gone)
+            mine = {entry.profile_id: entry for entry in entries if entry.queue == queue}
+            places = {v.profile_id: (encode_version(_version(v)), mine.get(v.profile_id)) for v in views}
+            await self._queues.write(queue, places)
 
     async def run(self) -> None:
         """Once a second: follow the champion and the configuration, and sum the cross-profile counters into Feast."""
@@ -109,6 +120,11 @@ class Publisher:
             actions = self._configuration.current.catalogue.actions
             await self._features.write_cross(rows, actions, time.time_ns() // 1_000_000)
         return rows
+
+
+def _version(view: PersonView) -> tuple[int, int, int]:
+    """(link version, consent version, count of events): what a row or a queue's entry was derived from."""
+    return view.link_version, sum(held.version for held in view.held.values()), view.profile.state.count
 
 
 def publish_app(settings: Settings) -> faust.App:

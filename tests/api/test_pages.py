@@ -157,6 +157,17 @@ async def test_the_console_names_what_serves_and_what_is_wrong(rig: Rig, page: h
     assert "complaint_follow_up" in answer.text
 
 
+async def test_the_reference_lists_every_operation_and_loads_nothing_from_elsewhere(
+    rig: Rig, page: httpx.AsyncClient
+) -> None:
+    answer = await page.get("/docs")
+    assert answer.status_code == 200
+    assert all(path in answer.text for path in rig.app.openapi()["paths"])
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "http://" not in answer.text
+    assert "https://" not in answer.text
+
+
 @pytest.mark.parametrize("name", ["../session.py", "nonsense", "rapport.css%00"])
 async def test_only_our_own_assets_are_served(page: httpx.AsyncClient, name: str) -> None:
     assert (await page.get(f"/assets/{name}")).status_code == 404

@@ -66,7 +66,7 @@ class TestRedisQueues(OnRedis, QueuesSuite):
 
     async def put(self, queues: Queues, entries: list[Entry]) -> None:
         assert isinstance(queues, RedisQueues)
-        await queues.write("retention", entries, [])
+        await queues.write("retention", {entry.profile_id: (b"1", entry) for entry in entries})
 
 
 class TestMemoryKeys(KeysSuite):

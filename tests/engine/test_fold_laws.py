@@ -60,7 +60,7 @@ def test_replay_of_the_same_order_is_equal_to_the_last_bit(happened: list[Event]
 
 @given(st.data())
 def test_order_does_not_matter(data: st.DataObject) -> None:
-    happened = data.draw(events())
+    happened = data.draw(events(min_size=8))
     other_way = data.draw(st.permutations(happened))
     assert_like_fragments(folded(happened), folded(other_way), happened)
 
@@ -74,7 +74,7 @@ def test_order_does_not_matter_where_everything_ties(data: st.DataObject) -> Non
     assert_like_fragments(folded(happened), folded(data.draw(st.permutations(happened))), happened)
 
 
-@given(events(HOMES), st.randoms(use_true_random=False))
+@given(events(HOMES, min_size=4), st.randoms(use_true_random=False))
 def test_merge_is_fold(happened: list[Event], chance: random.Random) -> None:
     part_of = {id(event): chance.random() < 0.5 for event in happened}
     ours = [event for event in happened if part_of[id(event)]]

@@ -1,0 +1,98 @@
+"""What a new answer writes: a no everywhere, a yes once and over all, and silence never widens."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.consent import Held, Purpose, Purposes, resolve
+from engine.ports import ConsentChange
+from engine.statement import Subject, Wish, applied, changes, outlook, replacing, widened
+
+POLICY = Purposes(
+    {
+        "service": Purpose("service", basis="contract"),
+        "marketing": Purpose("marketing", default={"US": True}),
+        "analytics": Purpose("analytics", basis="legitimate_interests", default={"GDPR": True, "US": True}),
+    }
+)
+MEMBERS = ("a" * 16, "b" * 16, "c" * 16)
+groups = st.sampled_from([MEMBERS, MEMBERS[:1], MEMBERS[1:]])
+answers = st.dictionaries(st.sampled_from(["marketing", "analytics"]), st.booleans(), min_size=1)
+namings = st.dictionaries(st.sampled_from(["marketing", "analytics"]), st.none() | st.booleans())
+
+
+def subject(held: dict[str, Held], members: tuple[str, ...] = MEMBERS) -> Subject:
+    mine = {m: h for m, h in held.items() if m in members}
+    return Subject(members, mine, resolve(mine, POLICY))
+
+
+def write(held: dict[str, Held], written: dict[str, ConsentChange]) -> dict[str, Held]:
+    return {**held, **{m: applied(held.get(m, Held()), change) for m, change in written.items()}}
+
+
+def say(held: dict[str, Held], wish: Wish, members: tuple[str, ...] = MEMBERS) -> dict[str, Held]:
+    return write(held, changes(subject(held, members), wish))
+
+
+@given(st.lists(st.tuples(answers, st.integers(0, 50), groups), max_size=8))
+def test_the_last_answer_of_a_person_counts_whatever_the_clocks_say(
+    said: list[tuple[dict[str, bool], int, tuple[str, ...]]],
+) -> None:
+    held: dict[str, Held] = {}
+    for purposes, at, members in said:
+        held = say(held, Wish("test", at, purposes), members)
+        consent = subject(held, members).consent
+        assert {p: consent.allows(p) for p in purposes} == purposes
+
+
+@given(st.lists(answers, max_size=6), answers)
+def test_unlinking_after_a_no_widens_for_no_member(before: list[dict[str, bool]], last: dict[str, bool]) -> None:
+    held: dict[str, Held] = {}
+    for at, purposes in enumerate([*before, last]):
+        held = say(held, Wish("test", at, purposes))
+    together = subject(held).consent
+    for member in MEMBERS:
+        alone = subject(held, (member,)).consent
+        assert not any(alone.allows(p) and not together.allows(p) for p, yes in last.items() if not yes)
+
+
+@given(st.lists(answers, max_size=5), answers)
+def test_saying_the_same_again_writes_nothing(before: list[dict[str, bool]], last: dict[str, bool]) -> None:
+    held: dict[str, Held] = {}
+    for at, purposes in enumerate([*before, last]):
+        held = say(held, Wish("test", at, purposes))
+    assert changes(subject(held), Wish("test", 99, last)) == {}
+
+
+@given(st.lists(answers, max_size=5), namings)
+def test_a_whole_document_widens_only_what_it_says_yes_to(
+    before: list[dict[str, bool]], named: dict[str, bool | None]
+) -> None:
+    held: dict[str, Held] = {}
+    for at, purposes in enumerate(before):
+        held = say(held, Wish("test", at, purposes))
+    old = subject(held).consent
+    wish = Wish("test", 99, replacing(old, named))
+    new = outlook(subject(held), changes(subject(held), wish), POLICY)
+    opened = {p for p in new.answers if new.allows(p) and not old.allows(p)}
+    assert opened <= {p for p, yes in named.items() if yes}
+    assert widened(old, new) == bool(opened)
+
+
+@pytest.mark.parametrize(("purpose", "status"), [("marketing", "denied"), ("analytics", "objected")])
+def test_a_no_to_what_was_never_granted_is_named_after_its_basis(purpose: str, status: str) -> None:
+    consent = subject(say({}, Wish("test", 1, {purpose: False}))).consent
+    assert consent.answers[purpose].status == status
+
+
+def test_a_contract_takes_no_statement() -> None:
+    assert changes(subject({}), Wish("test", 1, {"service": True})) == {}
+
+
+def test_a_preference_that_is_lifted_widens() -> None:
+    refused = say({}, Wish("test", 1, preferences={"email": {"offers": False}}))
+    before = subject(refused)
+    lifted = changes(before, Wish("test", 2, preferences={"email": {"offers": True}}))
+    assert set(lifted) == set(MEMBERS)
+    assert widened(before.consent, outlook(before, lifted, POLICY))
+    assert not widened(outlook(before, lifted, POLICY), before.consent)

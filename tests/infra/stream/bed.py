@@ -1,0 +1,109 @@
+"""One partition of a stream on a real Redis, without Kafka: records go in by hand, and what the station sends out is
+kept to look at."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.events import Arrival, Event, normalise
+from engine.identifiers import identify
+from engine.ports import PersonView
+from engine.records import Position, Record, encode
+from engine.step import Rules
+from infra.redis_store import RedisClient, RedisPeople
+from infra.redis_store_consent import RedisConsents
+from infra.redis_store_links import LinkStore
+from infra.redis_store_stream import PartitionStore
+from infra.rejects import Reject
+from infra.stream.advance import Outside, Partition
+from infra.stream.outbox import LinkRecord
+from infra.stream.relate import Around, Relation
+
+SECRET = b"a secret of these tests"
+START = 1_790_000_000_000
+RULES = Rules()
+
+
+def event(kind: str = "track", user: str = "ann", **fields: Any) -> Event:
+    """A client's event as the gateway would accept it; `minute` is its time, `consent` what it carries."""
+    raw: dict[str, Any] = {"type": kind, "userId": user, "event": "Something", "context": {}}
+    at = START + fields.pop("minute", 0) * 60_000
+    if "consent" in fields:
+        raw["context"]["consent"] = {"categoryPreferences": fields.pop("consent")}
+    raw |= fields
+    raw.setdefault("messageId", f"{kind}-{user}-{at}")
+    accepted = normalise(raw, Arrival(SECRET, "web", at), RULES.identity, "")
+    return msgspec.structs.replace(accepted, at=at)
+
+
+def record(*events: Event) -> bytes:
+    return encode(Record("1", START, events))
+
+
+def id_of(kind: str, value: str) -> str:
+    found = identify(SECRET, RULES.identity, kind, value)
+    assert found is not None
+    return found.id
+
+
+class Bed:
+    """Stores over one Redis with a single partition, and what a worker on them has sent."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self.redis = redis
+        self.store = PartitionStore(redis)
+        self.people = RedisPeople(redis, 1)
+        self.consents = RedisConsents(redis, 1)
+        self.links = LinkStore(redis, 1)
+        self.rejected: list[Reject] = []
+        self.notices: list[str] = []
+        self.told: list[str] = []
+        self.woken = 0
+        self.tail_limit = 20_000
+        self._now = START
+
+    def clock(self) -> int:
+        self._now += 1
+        return self._now
+
+    def partition(self, incarnation: int = 1) -> Partition:
+        """A worker's view of the partition; two of them are two workers."""
+        outside = Outside(
+            store=self.store,
+            people=self.people,
+            consents=self.consents,
+            rules=RULES,
+            clock=self.clock,
+            reject=self._reject,
+            notify=self._notify,
+            wake_outbox=self._wake,
+            tail_limit=self.tail_limit,
+        )
+        return Partition(0, incarnation, outside)
+
+    def relation(self, incarnation: int = 1) -> Relation:
+        return Relation(incarnation, Around(self.links, self.store, RULES.identity, self._tell))
+
+    async def link_record(self, after: Position | None = None) -> bytes:
+        """What waits in the outbox, as the outbox's sender would send it."""
+        entries = await self.store.outbox(0, after)
+        return encode(LinkRecord(tuple((entry.position, entry.claims) for entry in entries)))
+
+    async def view(self, user: str = "ann", kind: str = "user_id") -> PersonView:
+        return await self.people.person(id_of(kind, user))
+
+    async def tail(self) -> list[Position]:
+        return [entry.position for entry in await self.store.tail(0, 10_000)]
+
+    async def _reject(self, rejects: Sequence[Reject]) -> None:
+        self.rejected += rejects
+
+    async def _notify(self, _partition: int, ids: Sequence[str]) -> None:
+        self.notices += ids
+
+    async def _tell(self, ids: Sequence[str]) -> None:
+        self.told += ids
+
+    def _wake(self, _partition: int) -> None:
+        self.woken += 1

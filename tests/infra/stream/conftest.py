@@ -1,0 +1,19 @@
+"""A Redis of its own for each test of the stream's stations."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from infra.processes import RunningServer
+from infra.redis_store import connect
+from tests.infra.stream.bed import Bed
+
+DATABASE = "/11"
+
+
+@pytest.fixture
+async def bed(any_redis: RunningServer) -> AsyncIterator[Bed]:
+    redis = connect(any_redis.url.removesuffix("/0") + DATABASE)
+    await redis.flushdb()
+    yield Bed(redis)
+    await redis.aclose()
