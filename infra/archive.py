@@ -90,17 +90,17 @@ class Archive:
 
     def append(self, entries: Sequence[TailEntry]) -> int:
         """Write applied records, leaving out what the table already holds. Returns the number of rows written."""
-        table = self._latest(self._events)
+        table = self._latest(self._events, EVENT_SCHEMA)
         fresh = [e for e in entries if e.position.offset > _held(table, _app(e.position))]
         columns: dict[str, list[Any]] = {name: [] for name in EVENT_SCHEMA.names}
         for entry in fresh:
             _add_rows(columns, entry)
         last = {_app(e.position): e.position.offset for e in fresh}
-        return self._commit(self._events, pa.table(columns, EVENT_SCHEMA), last)
+        return self._commit(table, pa.table(columns, EVENT_SCHEMA), last)
 
     def append_links(self, records: Sequence[tuple[Position, bytes]], applied: int) -> int:
         """Write recorded link claims, leaving out what the table already holds."""
-        table = self._latest(self._links)
+        table = self._latest(self._links, LINK_SCHEMA)
         fresh = [(p, raw) for p, raw in records if p.offset > _held(table, f"links/{p.incarnation}")]
         columns: dict[str, list[Any]] = {name: [] for name in LINK_SCHEMA.names}
         for position, raw in fresh:
@@ -109,32 +109,30 @@ class Archive:
                 for name, value in zip(LINK_SCHEMA.names, values, strict=True):
                     columns[name].append(value)
         last = {f"links/{position.incarnation}": position.offset for position, _ in fresh}
-        return self._commit(self._links, pa.table(columns, LINK_SCHEMA), last)
+        return self._commit(table, pa.table(columns, LINK_SCHEMA), last)
 
-    def _latest(self, url: str) -> DeltaTable | None:
+    def _latest(self, url: str, schema: pa.Schema) -> DeltaTable:
+        """The table as it is now, made if need be: rows must never go where they were not looked for."""
         known = self._tables.get(url)
-        if known is not None:
+        if known is None:
+            by_day = ["day"] if "day" in schema.names else None
+            DeltaTable.create(url, schema=schema, mode="ignore", partition_by=by_day)
+            known = self._tables[url] = DeltaTable(url)
+        else:
             known.update_incremental()
-            return known
-        found = open_table(url)
-        if found is not None:
-            self._tables[url] = found
-        return found
+        return known
 
-    def _commit(self, url: str, rows: pa.Table, last: Mapping[str, int]) -> int:
+    def _commit(self, table: DeltaTable, rows: pa.Table, last: Mapping[str, int]) -> int:
         if not last:
             return 0
-        by_day = ["day"] if "day" in rows.column_names else None
         properties = CommitProperties(app_transactions=[Transaction(app, offset) for app, offset in last.items()])
-        write_deltalake(
-            self._tables.get(url, url), rows, mode="append", partition_by=by_day, commit_properties=properties
-        )
+        write_deltalake(table, rows, mode="append", commit_properties=properties)
         return int(rows.num_rows)
 
 
-def _held(table: DeltaTable | None, app: str) -> int:
+def _held(table: DeltaTable, app: str) -> int:
     """The last offset of this log's partition that the table holds; -1 if none."""
-    version = table.transaction_version(app) if table is not None else None
+    version = table.transaction_version(app)
     return -1 if version is None else int(version)
 
 

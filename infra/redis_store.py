@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -41,7 +41,8 @@ def connect(url: str) -> RedisClient:
     if "cluster=true" in query:
         return RedisCluster.from_url(address, **options)
     options["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
-    return Redis.from_url(url, max_connections=64, **options)
+    # a crowd waits for a connection instead of being refused one
+    return Redis.from_pool(BlockingConnectionPool.from_url(url, max_connections=64, timeout=SECONDS, **options))
 
 
 def encode_index(version: int, members: Sequence[str]) -> bytes:

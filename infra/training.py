@@ -60,7 +60,7 @@ def judge(settings: Settings, version: str, gate: Gate | None = None) -> tuple[C
     store = ModelStore(settings.models_dir)
     files = store.files(version)
     card = card_of(files)
-    question = Question(now=now_ms(), window=card.window, since=card.judged_from)
+    question = Question(now=now_ms(), window=card.window, since=card.judged_from, placement=card.placement)
     champion: Scorer = PriorModel()
     serving = store.champion()
     if serving is not None:

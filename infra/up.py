@@ -88,7 +88,7 @@ def _running_at(settings: Settings) -> dict[str, Any]:
 def with_servers(settings: Settings) -> Settings:
     """The settings with the URLs of a running `rapport up` filled in where none are set."""
     running = _running_at(settings)
-    missing = {n: running[n] for n in ("kafka_url", "redis_url") if not getattr(settings, n) and n in running}
+    missing: dict[str, Any] = {n: running[n] for n in ("kafka_url", "redis_url") if not getattr(settings, n) and n in running}
     return settings.model_copy(update=missing)
 
 

@@ -26,7 +26,7 @@ class Period(msgspec.Struct, frozen=True):
 
 class Card(msgspec.Struct, frozen=True, omit_defaults=False):
     """What there is to know about a model. `columns` maps every column it uses to its spec hash; `judged_from` is the
-    time of the first decision it did not learn from, in ms."""
+    time of the first decision it did not learn from, in ms; `placement` the only one it learned from, if not all."""
 
     version: str
     created: int
@@ -45,6 +45,7 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=False):
     calibration: str
     libraries: dict[str, str]
     not_proven: str = NOT_PROVEN
+    placement: str = ""
 
 
 class Gate(msgspec.Struct, frozen=True):

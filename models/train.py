@@ -73,7 +73,12 @@ def train(table: pa.Table, now: int, window: int, plan: Plan = USUAL, progress: 
     model = as_model(version, fitted)
     chances, rewards = model.probabilities(parts.judge.matrix), parts.judge.rewards
     card = _card(made, parts, fitted, (version, now, window))
-    card = msgspec.structs.replace(card, metrics=metrics(chances, rewards), policy=_policy(parts.judge, model))
+    card = msgspec.structs.replace(
+        card,
+        metrics=metrics(chances, rewards),
+        policy=_policy(parts.judge, model),
+        placement=plan.placement,
+    )
     progress(STAGES[3], 3, len(STAGES))
     files[CARD_FILE] = msgspec.json.format(msgspec.json.encode(card), indent=2)
     files |= {
@@ -140,6 +145,11 @@ def _policy(judge: Examples, model: Scorer) -> dict[str, Any]:
     return {**msgspec.to_builtins(value), "logged_mean": float(logs.gain.mean())}
 
 
+# A row of a uniform pilot weighs its number of candidates; one found by a small exploration share next to it would
+# weigh hundreds and drown it, though both are one look at the same choice.
+GATE_METHOD = Method(clip=50.0)
+
+
 class Question(msgspec.Struct, frozen=True):
     """On which decisions to compare: those made at or after `since` with their window closed at `now`."""
 
@@ -148,7 +158,7 @@ class Question(msgspec.Struct, frozen=True):
     since: int = 0
     placement: str = ""
     vectors: Vectors = logged_vectors
-    how: Method = Method()
+    how: Method = GATE_METHOD
 
 
 def evaluate(table: pa.Table, question: Question, challenger: Scorer, champion: Scorer) -> Comparison:

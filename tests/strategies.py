@@ -47,17 +47,19 @@ def _named(kind: str, *names: str, **properties: Any) -> st.SearchStrategy[dict[
     )
 
 
-_outcomes = _named(
-    "outcome",
-    *("presented", "accepted", "declined") * 3,
-    *("offered", "completed", "clicked", "complaint", "skipped", "churned"),
-    action_id=st.sampled_from(ACTIONS),
-    category=st.sampled_from(["shoes", "hats"]),
-    channel=st.sampled_from(["voice", "email"]),
-    group=st.sampled_from(["", "offers"]),
-    segment=st.sampled_from(["all", "gold"]),
-    value=st.sampled_from([1, 2.0]),
-)
+def _outcome(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    return _named(
+        "outcome",
+        *names,
+        action_id=st.sampled_from(ACTIONS),
+        category=st.sampled_from(["shoes", "hats"]),
+        channel=st.sampled_from(["voice", "email"]),
+        group=st.sampled_from(["", "offers"]),
+        segment=st.sampled_from(["all", "gold"]),
+        value=st.sampled_from([1, 2.0]),
+    )
+
+
 _contents = st.one_of(
     st.fixed_dictionaries({"kind": st.just("identify"), "name": st.just(""), "traits": traits}),
     st.fixed_dictionaries({"kind": st.just("group"), "name": st.sampled_from(["g1", "g2"]), "traits": traits}),
@@ -80,8 +82,9 @@ _contents = st.one_of(
         topic=words,
         channel=channels,
     ),
-    _outcomes,
-    _outcomes,
+    _outcome("declined"),
+    _outcome("presented", "accepted"),
+    _outcome("offered", "completed", "clicked", "complaint", "skipped", "churned"),
     _named("decision", "agent_desktop"),
     _named("link", "", reason=st.sampled_from(["same person", "observed", ""])),
     _named("unlink", "", reason=st.just("a mistake")),

@@ -146,6 +146,7 @@ class Loader:
             else:
                 self._waiting.append(now)
             due += pause
+        self._until = self._first
 
     def _more(self) -> bool:
         return time.perf_counter() < self._until and (not self._load.count or self._next < self._load.count)

@@ -86,8 +86,8 @@ def keep_model(settings: Settings) -> None:
     data = lightgbm.Dataset(
         Encoder(encoding).encode(rows),
         labels,
-        feature_name=[name.replace(" ", "_") for name in encoding.names],
-        categorical_feature=[encoding.names.index(name) for name in encoding.categorical],
+        feature_name=list(encoding.columns),
+        categorical_feature=list(encoding.categories),
         params={"verbose": -1},
     )
     parameters = {"objective": "binary", "num_leaves": LEAVES, "min_data_in_leaf": 5, "seed": SEED, "verbose": -1}

@@ -2,7 +2,7 @@
 of what is sent."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
@@ -58,7 +58,7 @@ class Client:
 
     def profile(self, reference: str) -> dict[str, Any] | None:
         """`GET /v1/profiles/{ref}`; None for somebody nobody has heard of."""
-        answer = self._http.get(f"/v1/profiles/{quote(reference, safe=':')}")
+        answer = self._reached(lambda: self._http.get(f"/v1/profiles/{quote(reference, safe=':')}"))
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         found: dict[str, Any] = _well(answer).json()
@@ -82,11 +82,18 @@ class Client:
         headers = {"Content-Type": "application/json"}
         return self._patient(path, {"content": orjson.dumps(body), "headers": headers, **more})
 
+    def _reached(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
+        try:
+            return ask()
+        except httpx.TransportError as error:
+            where = f"{self._http.base_url} does not answer ({type(error).__name__})"
+            raise DemoFailed(f"{where}; start `rapport up` first, with the same data directory and port") from error
+
     def _patient(self, path: str, content: Mapping[str, Any]) -> httpx.Response:
         """Post; where the system asks for patience (429, 503), wait as long as it says and send the same again."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            answer = self._http.post(path, **content)
+            answer = self._reached(lambda: self._http.post(path, **content))
             if answer.status_code not in (429, 503) or time.monotonic() > deadline:
                 return _well(answer)
             time.sleep(float(answer.headers.get("Retry-After", "1")))
@@ -97,10 +104,20 @@ def _folded(profile: Mapping[str, Any] | None) -> int:
 
 
 def _well(answer: httpx.Response) -> httpx.Response:
+    """The answer when it is a 200. Raises `DemoFailed` with what the system itself said."""
     if answer.status_code != httpx.codes.OK:
         where = f"{answer.request.method} {answer.request.url.path.split('/profiles/')[0]}"
-        raise DemoFailed(f"{where} answered {answer.status_code}; is `rapport up` running with this data directory?")
+        raise DemoFailed(f"{where} answered {answer.status_code}: {_detail(answer)}")
     return answer
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        said = answer.json()
+    except ValueError:
+        said = None
+    detail = said.get("detail") if isinstance(said, dict) else None
+    return str(detail) if detail else "is this the address of `rapport up`?"
 
 
 def _cut(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

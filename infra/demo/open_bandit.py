@@ -46,7 +46,7 @@ PUBLISHED = Golden(random=0.00460, bts=0.00690, ips=0.00566, snips=0.00574, ess=
 
 
 class Round(msgspec.Struct, frozen=True):
-    """One row of a log file. `visitor` is the four user features; the log names nobody. `at` in ms."""
+    """One row of a log file. The log names nobody: `visitor` is the four user features and the day. `at` in ms."""
 
     policy: str
     row: int
@@ -61,7 +61,7 @@ class Round(msgspec.Struct, frozen=True):
 def rounds(policy: str, data: Path = DATA) -> Iterator[Round]:
     frame = pd.read_csv(data / f"obd_men_{policy}.csv.gz")
     times = pd.to_datetime(frame["timestamp"], utc=True, format="ISO8601").astype("int64") // 1_000_000
-    visitors = frame[list(FEATURES)].agg("|".join, axis=1)
+    visitors = frame[list(FEATURES)].agg("|".join, axis=1) + "|" + frame["timestamp"].str[:10]
     columns = (frame["item_id"], frame["position"], frame["propensity_score"], frame["click"])
     rows = zip(times, *columns, visitors, strict=True)
     for row, (at, item, position, propensity, click, visitor) in enumerate(rows):

@@ -134,7 +134,7 @@ def _bandit(settings: Settings, console: Console) -> Golden:
         advance("rounds archived", found.rounds, len(made))
     _verdict(console, agrees(found), "off-policy values from the archive, beside the published ones")
     for name, ours, published in bandit_rows(found):
-        console.print(f"    {name:<64} {ours:>8} {published:>8}")
+        console.print(f"    {ours:>8} (published {published:>7})  {name}", highlight=False)
     return found
 
 

@@ -15,6 +15,7 @@ def serving(app: FastAPI) -> Iterator[str]:
     """The address while the block runs; the server lives in a thread with a loop of its own."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()  # from here on nobody is refused, however long the server takes to come up
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
         thread.start()

@@ -12,7 +12,7 @@ from engine.ports import PersonView
 from engine.records import DecisionRecord
 from engine.signals import DAY
 from models.serving import Ask, decide
-from tests.models.world import ACTIONS, ID, NOW, ask, catalogue, event, history, held, setting, view
+from tests.models.world import ACTIONS, ID, NOW, ask, catalogue, event, held, history, setting, view
 
 CASES = sorted((Path(__file__).parent.parent / "golden" / "decisions").glob("*.json"))
 MIDNIGHT = NOW - NOW % DAY

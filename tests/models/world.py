@@ -82,7 +82,7 @@ def event(number: int, kind: str = "track", name: str = "", **fields: Any) -> Ev
 
 def history() -> list[Event]:
     """A customer with a plan, purchases of devices, a support contact and an open issue."""
-    traits = {"plan": "gold", "country": "DE", "name": "Ann", "segment": "loyal", "age": 41}
+    traits = {"plan": "gold", "country": "DE", "name": "Ann", "segment": "champions", "age": 41}
     return [
         event(1, "identify", traits=traits),
         event(2, name="Order Completed", properties={"category": "devices", "revenue": 99.5}),
@@ -94,7 +94,9 @@ def history() -> list[Event]:
 
 
 def held(granted: Sequence[str] = GRANTS, denied: Sequence[str] = (), **settings: str) -> dict[str, Held]:
-    statements = {p: (Statement("granted", NOW - 2 * DAY, "test", True, (ID,)),) for p in granted}
+    statements: dict[str, tuple[Statement, ...]] = {
+        p: (Statement("granted", NOW - 2 * DAY, "test", True, (ID,)),) for p in granted
+    }
     statements.update({p: (Statement("denied", NOW - 2 * DAY, "test"),) for p in denied})
     return {ID: Held(statements, {}, settings, len(statements))}
 

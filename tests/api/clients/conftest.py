@@ -33,6 +33,7 @@ def served() -> Iterator[Served]:
     rig = Rig(clock=RealClock())
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
+    door.listen()  # from here on nobody is refused, however long the server takes to come up
     server = uvicorn.Server(uvicorn.Config(rig.app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([door])))
     thread.start()

@@ -1,0 +1,123 @@
+"""What events say about consent: repeating is no statement, a no reaches the person, only an explicit yes opens."""
+
+from engine.consent import DENIED, GRANTED, Purpose, Purposes, Statement, resolve
+from engine.events import CONSENT_CHANGED
+from engine.ports import ConsentChange
+from tests.infra.stream.bed import START, Bed, event, id_of, record
+
+POLICY = Purposes({"marketing": Purpose("marketing"), "analytics": Purpose("analytics")})
+ANN, COOKIE = id_of("user_id", "ann"), id_of("anonymous_id", "cookie")
+MINUTE = 60_000
+
+
+async def linked(bed: Bed) -> None:
+    """ann and her cookie are one person."""
+    await bed.partition().take(0, record(event("identify", anonymousId="cookie")))
+    await bed.relation().take(0, await bed.link_record())
+    assert (await bed.view()).members == (ANN, COOKIE)
+
+
+async def statuses(bed: Bed, identity: str = ANN) -> dict[str, str]:
+    view = await bed.people.person(identity)
+    return {name: answer.status for name, answer in resolve(view.held, POLICY).answers.items()}
+
+
+async def under(bed: Bed, identity: str, purpose: str = "marketing") -> tuple[Statement, ...]:
+    held = await bed.consents.held([identity])
+    return held[identity].statements.get(purpose, ()) if identity in held else ()
+
+
+async def test_a_no_that_an_event_carries_reaches_every_member(bed: Bed) -> None:
+    await linked(bed)
+    await bed.partition().take(1, record(event(minute=1, consent={"marketing": False})))
+    assert [s.status for s in await under(bed, ANN)] == [DENIED]
+    assert [(s.status, s.at, s.explicit) for s in await under(bed, COOKIE)] == [(DENIED, START + MINUTE, True)]
+    assert await statuses(bed) == {"marketing": "denied", "analytics": "not_asked"}
+
+
+async def test_a_yes_that_an_event_carries_opens_nothing(bed: Bed) -> None:
+    await bed.partition().take(0, record(event(consent={"marketing": True})))
+    assert await under(bed, ANN) == ()
+    assert (await statuses(bed))["marketing"] == "not_asked"
+
+
+async def test_repeating_a_no_says_nothing(bed: Bed) -> None:
+    """A cookie on every page must not undo what the person agreed to since."""
+    await linked(bed)
+    partition = bed.partition()
+    await partition.take(1, record(event(minute=1, consent={"marketing": False})))
+    yes = Statement(GRANTED, START + 2 * MINUTE, "preference page", True, (ANN, COOKIE))
+    await bed.consents.write({ANN: ConsentChange({"marketing": yes})})
+    cookie = record(event(minute=3, consent={"marketing": False}))
+    await partition.take(2, cookie)
+    assert (await statuses(bed))["marketing"] == "granted"
+    await bed.partition().take(2, cookie)
+    assert (await statuses(bed))["marketing"] == "granted"
+
+
+async def test_only_what_is_new_reaches_the_members(bed: Bed) -> None:
+    await linked(bed)
+    partition = bed.partition()
+    await partition.take(1, record(event(minute=1, consent={"analytics": False})))
+    yes = Statement(GRANTED, START + 2 * MINUTE, "preference page", True, (ANN, COOKIE))
+    await bed.consents.write({ANN: ConsentChange({"analytics": yes})})
+    await partition.take(2, record(event(minute=3, consent={"analytics": False, "marketing": False})))
+    assert await statuses(bed) == {"analytics": "granted", "marketing": "denied"}
+
+
+async def test_a_no_after_a_carried_yes_is_news(bed: Bed) -> None:
+    partition = bed.partition()
+    for offset, said in enumerate([False, True, False]):
+        await partition.take(offset, record(event(minute=offset, consent={"marketing": said})))
+    assert [s.at for s in await under(bed, ANN)] == [START + 2 * MINUTE]
+
+
+async def test_a_late_no_does_not_make_the_last_one_older(bed: Bed) -> None:
+    partition = bed.partition()
+    for offset, (minute, said) in enumerate([(5, False), (6, True), (1, False)]):
+        await partition.take(offset, record(event(minute=minute, consent={"marketing": said})))
+    assert [s.at for s in await under(bed, ANN)] == [START + 5 * MINUTE]
+
+
+async def test_two_identifiers_of_a_person_narrow_in_one_record(bed: Bed) -> None:
+    await linked(bed)
+    mine = event(minute=1, consent={"marketing": False})
+    cookies = event(minute=1, userId=None, anonymousId="cookie", messageId="c", consent={"analytics": False})
+    await bed.partition().take(1, record(mine, cookies))
+    for identity in (ANN, COOKIE):
+        assert [s.status for s in await under(bed, identity, "marketing")] == [DENIED]
+        assert [s.status for s in await under(bed, identity, "analytics")] == [DENIED]
+
+
+async def test_an_explicit_change_widens_for_the_whole_person(bed: Bed) -> None:
+    await linked(bed)
+    partition = bed.partition()
+    await partition.take(1, record(event(minute=1, consent={"marketing": False})))
+    await partition.take(2, record(event(minute=2, event=CONSENT_CHANGED, consent={"marketing": True})))
+    assert [s.status for s in await under(bed, COOKIE)] == [DENIED]
+    assert (await statuses(bed))["marketing"] == "granted"
+
+
+async def test_at_the_same_moment_the_no_stands(bed: Bed) -> None:
+    yes = event(event=CONSENT_CHANGED, messageId="yes", consent={"marketing": True})
+    no = event(event=CONSENT_CHANGED, messageId="no", consent={"marketing": False})
+    partition = bed.partition()
+    await partition.take(0, record(no, yes))
+    assert (await statuses(bed))["marketing"] == "denied"
+    await partition.take(
+        1, record(event(user="bob", event=CONSENT_CHANGED, messageId="1", consent={"marketing": True}))
+    )
+    await partition.take(
+        2, record(event(user="bob", event=CONSENT_CHANGED, messageId="2", consent={"marketing": False}))
+    )
+    assert (await statuses(bed, id_of("user_id", "bob")))["marketing"] == "denied"
+
+
+async def test_a_narrowing_that_died_with_its_worker_is_done_by_the_next(bed: Bed) -> None:
+    """The record is applied, its worker dies before the other members hold the no, and the log is lost with it."""
+    await bed.partition().take(0, record(event("identify", anonymousId="cookie")))
+    await bed.partition().take(1, record(event(minute=1, consent={"marketing": False})))
+    assert await under(bed, COOKIE) == ()
+    await bed.relation().take(0, await bed.link_record())
+    await bed.partition(2).take(0, record(event(minute=2)))
+    assert [s.status for s in await under(bed, COOKIE)] == [DENIED]

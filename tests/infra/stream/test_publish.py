@@ -1,0 +1,134 @@
+"""What is derived for everybody who changed: Feast row, queues, a tombstone under an id that is no profile's."""
+
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.consent import DENIED, Statement
+from engine.ports import ConsentChange, Entry
+from features.views import PROFILE
+from infra.config import LiveConfiguration
+from infra.feast_layout import encode_version
+from infra.redis_store import RedisQueues
+from infra.redis_store_features import ProfileRow, RedisFeatures
+from infra.settings import DEMO_CONFIG, Settings
+from infra.stream.publish import Publisher
+from tests.infra.stream.bed import START, Bed, event, id_of, record
+
+ANN, COOKIE = id_of("user_id", "ann"), id_of("anonymous_id", "cookie")
+FOLLOW_UP = "complaint_follow_up"
+
+
+class Published:
+    """A publisher on the bed's Redis, and what it wrote."""
+
+    def __init__(self, bed: Bed, home: Path) -> None:
+        self.bed = bed
+        self.publisher = Publisher(Settings(data_dir=home, partitions=1), LiveConfiguration(DEMO_CONFIG), bed.redis)
+        self.features, self.queues = RedisFeatures(bed.redis), RedisQueues(bed.redis)
+
+    async def __call__(self, *ids: str) -> None:
+        await self.publisher.take([msgspec.msgpack.encode(list(ids))])
+
+    async def column(self, name: str, profile_id: str = ANN) -> float:
+        row = await self.features.read_profile(profile_id)
+        assert row is not None
+        return float(row.values[PROFILE.names.index(name)])
+
+    async def queue(self, name: str = FOLLOW_UP) -> list[str]:
+        return [entry.profile_id for entry in (await self.queues.entries(name, 10))[0]]
+
+
+@pytest.fixture
+def published(bed: Bed, tmp_path: Path) -> Published:
+    return Published(bed, tmp_path)
+
+
+def opened(user: str = "ann", minute: int = 0) -> bytes:
+    return record(event(user=user, minute=minute, event="Issue Opened", properties={"issueId": "i", "topic": "bill"}))
+
+
+async def test_a_change_becomes_a_row_and_a_place_in_the_queue(bed: Bed, published: Published) -> None:
+    await bed.partition().take(0, opened())
+    await published(ANN)
+    assert await published.column("unresolved_issues") == 1.0
+    assert await published.queue() == [ANN]
+    await bed.partition().take(
+        1, record(event(minute=1, event="Issue Resolved", properties={"issueId": "i", "topic": "bill"}))
+    )
+    await published(ANN)
+    assert await published.column("unresolved_issues") == 0.0
+    assert await published.queue() == []
+
+
+async def test_after_a_merge_the_old_profile_is_gone_and_stays_gone(bed: Bed, published: Published) -> None:
+    raw = event(userId=None, anonymousId="cookie", event="Issue Opened", properties={"issueId": "i", "topic": "bill"})
+    await bed.partition().take(0, record(raw))
+    await published(COOKIE)
+    assert await published.queue() == [COOKIE]
+    row = await published.features.read_profile(COOKIE)
+    assert row is not None
+    await bed.partition().take(1, record(event("identify", anonymousId="cookie", minute=1)))
+    await bed.relation().take(0, await bed.link_record())
+    await published(*bed.told)
+    assert await published.features.read_profile(COOKIE) is None
+    assert await published.column("unresolved_issues") == 1.0
+    assert await published.queue() == [ANN]
+    late = ProfileRow(COOKIE, (0, 0, 99), START, row.values)
+    assert await published.features.write_profiles([late]) == 0
+    assert await published.features.read_profile(COOKIE) is None
+
+
+async def test_a_withdrawal_empties_what_was_published(bed: Bed, published: Published) -> None:
+    viewed = event(minute=1, event="Product Viewed", properties={"category": "tv"})
+    await bed.partition().take(0, record(event("identify", traits={"country": "US"}), viewed))
+    await published(ANN)
+    assert await published.column("product_views_30d") > 0
+    no = Statement(DENIED, START, "preference page")
+    await bed.consents.write({ANN: ConsentChange({"personalization": no})})
+    await published(ANN)
+    assert math.isnan(await published.column("product_views_30d"))
+
+
+async def test_an_older_view_never_replaces_a_newer_place(bed: Bed) -> None:
+    queues = RedisQueues(bed.redis)
+
+    def place(count: int, priority: float | None) -> dict[str, tuple[bytes, Entry | None]]:
+        entry = None if priority is None else Entry(ANN, "q", priority, "voice", "call_back", (), START, START)
+        return {ANN: (encode_version((1, 0, count)), entry)}
+
+    async def priorities() -> list[float]:
+        return [entry.priority for entry in (await queues.entries("q", 10))[0]]
+
+    await queues.write("q", place(5, None))
+    await queues.write("q", place(3, 1.0))
+    assert await priorities() == [1.0]
+    await queues.write("q", place(9, 2.0))
+    await queues.write("q", place(7, 3.0))
+    await queues.write("q", place(8, None))
+    assert await priorities() == [2.0]
+    await queues.write("q", place(9, 4.0))
+    assert await priorities() == [4.0]
+    await queues.write("q", place(10, None))
+    await queues.write("q", place(9, 5.0))
+    assert await priorities() == []
+
+
+async def test_one_person_who_cannot_be_published_stops_nobody(bed: Bed, published: Published) -> None:
+    await bed.partition().take(0, record(event(), event(user="bob")))
+    await bed.redis.set(f"{{p0}}f:{id_of('user_id', 'bob')}", b"not a fragment")
+    await published(id_of("user_id", "bob"), ANN)
+    assert await published.column("events_30d") > 0
+
+
+async def test_notices_that_nobody_can_read_are_passed_over(bed: Bed, published: Published) -> None:
+    await bed.partition().take(0, record(event()))
+    await published.publisher.take([b"nonsense", msgspec.msgpack.encode([ANN]), msgspec.msgpack.encode("x")])
+    assert await published.features.read_profile(ANN) is not None
+
+
+async def test_somebody_unknown_gets_no_row(published: Published) -> None:
+    await published(ANN)
+    assert await published.features.read_profile(ANN) is None
