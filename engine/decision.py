@@ -159,12 +159,20 @@ def seed_of(decision_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(decision_id.encode(), digest_size=8).digest(), "big")
 
 
+def greedy(scored: Sequence[Scored], remaining: Sequence[int]) -> int:
+    """The candidate of the highest score; a tie goes to the earlier one. `remaining` is in ascending order."""
+    return max(remaining, key=lambda i: scored[i].score)
+
+
 def propensities(scored: Sequence[Scored], remaining: Sequence[int], exploration: Exploration) -> list[float]:
     """The probability of each remaining candidate at the next position; sums to 1.
 
     The greedy choice is the highest score, a tie going to the earlier candidate. A share of 0 explores nobody.
     """
-    best = max(remaining, key=lambda i: (scored[i].score, -i))
+    return _chances(greedy(scored, remaining), scored, remaining, exploration)
+
+
+def _chances(best: int, scored: Sequence[Scored], remaining: Sequence[int], exploration: Exploration) -> list[float]:
     explorable = [i for i in remaining if scored[i].explorable]
     if exploration.kind == "uniform":
         pool = explorable or list(remaining)
@@ -191,10 +199,10 @@ def _positions(scored: Sequence[Scored], policy: Policy, seed: int) -> Iterator[
     for rank in range(1, policy.limit + 1):
         if not remaining:
             return
-        chances = propensities(scored, remaining, policy.exploration)
+        best = greedy(scored, remaining)
+        chances = _chances(best, scored, remaining, policy.exploration)
         picked = _pick(chances, uniform_draw(seed, rank))
         chosen = remaining[picked]
-        best = max(remaining, key=lambda i: (scored[i].score, -i))
         yield Ranked(chosen, rank, chances[picked], chosen != best)
         group = scored[chosen].group if policy.unique_groups else ""
         remaining = [i for i in remaining if i != chosen and (not group or scored[i].group != group)]

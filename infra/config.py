@@ -51,9 +51,6 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("undeclared", "a rule may use traits.<name>, signals.<column> and context.<key>"),
     ("ERROR: <input>", "the rule is no CEL expression; example: has(traits.plan) && traits.plan == 'basic'"),
     ("is used twice", "give one of them another id"),
-    ("unknown channels", "channels are voice, email, chat, sms, web, other"),
-    ("unknown actions", "a queue may name the actions of this file only"),
-    ("unknown placements", "add it under placements or correct the name"),
 )
 
 
@@ -136,11 +133,9 @@ def _sources(file: Document, purposes: Purposes) -> dict[str, Source]:
 
 
 def _check_agreement(file: Document, catalogue: Catalogue, purposes: Purposes) -> None:
-    """Every action's purpose is configured and every queue's placement exists."""
+    """Every action's purpose is configured."""
     for index, action in enumerate(catalogue.documents.actions):
         _check_named(file, f"actions[{index}].purpose", action.purpose, tuple(purposes.purposes))
-    for index, queue in enumerate(catalogue.documents.queues):
-        _check_named(file, f"queues[{index}].placement", queue.placement, tuple(catalogue.placements))
 
 
 def _optional(path: Path, read: Callable[[Document], Any], otherwise: Any) -> Any:

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     linger_ms: int = 4
     decision_ttl_s: int = 3600
     publish_ms: int = 100
+    fetch_wait_ms: int = 500
+    rebalance_seconds: float = 3.0
     admin_key: str = ""
     write_key: str = ""
     eval_data: Path | None = None

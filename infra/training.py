@@ -55,12 +55,15 @@ def train_model(settings: Settings, choice: Choice = USUAL, progress: Progress =
     return trained
 
 
-def judge(settings: Settings, version: str, gate: Gate | None = None) -> tuple[Comparison, Verdict]:
-    """The stored version against the champion, on decisions the version did not learn from."""
+def judge(
+    settings: Settings, version: str, gate: Gate | None = None, placement: str = ""
+) -> tuple[Comparison, Verdict]:
+    """The stored version against the champion, on decisions the version did not learn from: those of one placement
+    (where it explores most, say), else of all it learned from."""
     store = ModelStore(settings.models_dir)
     files = store.files(version)
     card = card_of(files)
-    question = Question(now=now_ms(), window=card.window, since=card.judged_from, placement=card.placement)
+    question = Question(now=now_ms(), window=card.window, since=card.judged_from, placement=placement or card.placement)
     champion: Scorer = PriorModel()
     serving = store.champion()
     if serving is not None:
@@ -69,9 +72,9 @@ def judge(settings: Settings, version: str, gate: Gate | None = None) -> tuple[C
     return comparison, judge_promotion(card, comparison, gate or Gate())
 
 
-def promote_now(settings: Settings, version: str, reason: str = "") -> dict[str, Any]:
+def promote_now(settings: Settings, version: str, reason: str = "", placement: str = "") -> dict[str, Any]:
     """Let a version serve if the gate agrees, or for a stated reason against it. Says what the gate found."""
-    comparison, verdict = judge(settings, version)
+    comparison, verdict = judge(settings, version, placement=placement)
     served = verdict.promote or bool(reason)
     found = {**msgspec.to_builtins(verdict), "version": version, "promoted": served, "forced": reason or None}
     if served:

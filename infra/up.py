@@ -28,6 +28,7 @@ READY_SECONDS = 60.0
 MEMORY_WARNING = 1 << 30
 DRAIN_SECONDS = 60.0
 RUN_FILE = "run.json"
+EMBEDDED_FETCH_MS = 10
 KEPT = "Stopped. What was accepted is kept; `rapport up` goes on from here."
 NOT_KEPT = "Stopped, but not everything accepted was applied: what the embedded broker still held is lost."
 _PYTHON = sys.executable
@@ -88,8 +89,8 @@ def _running_at(settings: Settings) -> dict[str, Any]:
 def with_servers(settings: Settings) -> Settings:
     """The settings with the URLs of a running `rapport up` filled in where none are set."""
     running = _running_at(settings)
-    missing: dict[str, Any] = {n: running[n] for n in ("kafka_url", "redis_url") if not getattr(settings, n) and n in running}
-    return settings.model_copy(update=missing)
+    unset = [name for name in ("kafka_url", "redis_url") if not getattr(settings, name)]
+    return settings.model_copy(update={name: running[name] for name in unset if name in running})
 
 
 def _environment(settings: Settings) -> tuple[tuple[str, str], ...]:
@@ -162,7 +163,8 @@ async def servers(running: Running) -> None:
     if not settings.kafka_url:
         broker = await start_broker(free_port(), settings.data_dir)
         running.servers.append(broker)
-        settings = settings.model_copy(update={"kafka_url": broker.url})
+        # the embedded broker holds an empty fetch for the full wait, Apache Kafka answers as soon as there is a byte
+        settings = settings.model_copy(update={"kafka_url": broker.url, "fetch_wait_ms": EMBEDDED_FETCH_MS})
     running.settings = settings
 
 

@@ -74,14 +74,27 @@ class Sights:
             self._by_set[opened] = self._look(opened)
         return self._by_set[opened]
 
+    @property
+    def service(self) -> Facts:
+        """What may be seen for service alone, without the timeline: no rule looks at it, and it is costly to filter."""
+        person = self.person
+        state = msgspec.structs.replace(person.profile.state, timeline=())
+        bare = msgspec.structs.replace(person.profile, state=state)
+        visible = reveal(bare, person.consent, {SERVICE}, person.policy)
+        return _facts(observe(visible, person.at), person.context)
+
     def _look(self, purposes: frozenset[str]) -> Sight:
         person = self.person
         visible = reveal(person.profile, person.consent, purposes, person.policy)
         observed = observe(visible, person.at)
-        traits = {name: trait.value for name, trait in visible.traits.items()}
         outcomes = tuple(moment for moment in visible.timeline if moment.kind == "outcome")
         answers = msgspec.structs.replace(visible, timeline=outcomes)
-        return Sight(observed, Facts(traits, observed.signals, person.context), answers)
+        return Sight(observed, _facts(observed, person.context), answers)
+
+
+def _facts(observed: Observed, context: Mapping[str, Any]) -> Facts:
+    traits = {name: trait.value for name, trait in observed.visible.traits.items()}
+    return Facts(traits, observed.signals, context)
 
 
 class Screened(msgspec.Struct, frozen=True, eq=False):
@@ -113,4 +126,4 @@ def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hour: int
 
 def segment_of(sights: Sights, catalogue: Catalogue) -> str:
     """The person's segment for cross-profile counts, from what is visible for service alone."""
-    return catalogue.segment.text(sights.through({SERVICE}).facts) or UNKNOWN_SEGMENT
+    return catalogue.segment.text(sights.service) or UNKNOWN_SEGMENT

@@ -72,8 +72,11 @@ def _probabilities(blocks: Sequence[Rows], model: Scorer) -> Iterator[list[float
 
 
 @lru_cache(maxsize=32)
-def _action_rows(catalogue: Catalogue, placement: str) -> dict[str, Rows]:
-    return {action.id: action_values(action) for action in catalogue.placed(placement)}
+def _action_rows(catalogue: Catalogue, placement: str) -> tuple[dict[str, int], Rows]:
+    """The action view of everything placed there, made once: where each action's row is, and the rows."""
+    actions = catalogue.placed(placement)
+    rows = np.asarray([action_values(action) for action in actions], dtype=np.float32)
+    return {action.id: at for at, action in enumerate(actions)}, rows
 
 
 def _placement(ask: Ask, catalogue: Catalogue) -> Placement:
@@ -112,8 +115,8 @@ def _weigh(ask: Ask, setting: Setting, data_purposes: frozenset[str]) -> Weighed
 
 
 def _rows(ask: Ask, screened: Screened, cross: Sequence[CrossCounts], catalogue: Catalogue) -> Rows:
-    ready = _action_rows(catalogue, ask.placement)
-    views = np.stack([ready[a.id] for a in screened.actions]) if screened.actions else None
+    at, ready = _action_rows(catalogue, ask.placement)
+    views = ready[[at[action.id] for action in screened.actions]] if screened.actions else None
     offer = Offer(screened.actions, cross, Context(ask.placement, ask.context), ask.at, views)
     return fill([sight.observed for sight in screened.sights], offer)
 

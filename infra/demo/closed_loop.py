@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True):
     decisions: int = 20_000
     customers: int = 10_000
     pilot: tuple[tuple[int, float], ...] = ((0, 1.0), (3000, 0.5), (15_000, 0.0))
-    retrain: tuple[int, ...] = (3000, 4500, 6000, 8000, 10_000, 12_500, 15_000)
+    retrain: tuple[int, ...] = (3000, 6000, 8000, 10_000, 12_500, 15_000)
     judged_from: int = 15_000
     prefix: str = "sim"
 

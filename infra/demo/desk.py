@@ -1,5 +1,5 @@
 """The running system behind the simulator's `Desk`: events, decisions and outcomes over HTTP; training and promotion as
-`rapport train` and `rapport promote` do them, gate included."""
+`rapport train` and `rapport promote` do them, the gate judging on the pilot's decisions."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from engine.outcome import outcome_id
 from infra.archive import read_events
 from infra.demo.client import Client, DemoFailed
-from infra.demo.closed_loop import Trained
+from infra.demo.closed_loop import PILOT, Trained
 from infra.settings import Settings
 from infra.training import Choice, promote_now, train_model
 from models.scorer import ModelError
@@ -61,7 +61,8 @@ class HttpDesk:
             version = train_model(self._settings, AT_ONCE).version
         except ModelError as error:
             return Trained(decisions, "", False, str(error))
-        found = promote_now(self._settings, version)
+        # the pilot's draws are uniform: nowhere else do so many decisions speak about what the champion would not do
+        found = promote_now(self._settings, version, placement=PILOT)
         if found["promoted"]:
             time.sleep(SERVED_WITHIN_S)
         gap = found["comparison"]["difference"]

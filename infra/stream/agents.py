@@ -18,6 +18,8 @@ BATCH_RECORDS = 64
 def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
     """A Faust app as every station needs it: raw bytes, no tables, no web server, starting where `positions` says."""
     home = settings.data_dir / "faust" / role
+    # publishing gathers for a while anyway, so its fetches may linger as long
+    wait = max(settings.fetch_wait_ms, settings.publish_ms) if role == "publish" else settings.fetch_wait_ms
     # Faust makes this directory but not the ones above it
     home.mkdir(parents=True, exist_ok=True)
     app = faust.App(
@@ -32,7 +34,7 @@ def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
         topic_allow_declare=False,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=6,
-        broker_rebalance_timeout=3,
+        broker_rebalance_timeout=settings.rebalance_seconds,
         broker_heartbeat_interval=1,
         broker_commit_interval=1.0,
         stream_buffer_maxsize=64,
@@ -40,7 +42,7 @@ def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
         worker_redirect_stdouts=False,
         datadir=str(home),
     )
-    app.transport = WatermarkTransport(app.conf.broker_consumer, app, positions)
+    app.transport = WatermarkTransport(app.conf.broker_consumer, app, positions, wait)
     return app
 
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, cast
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-FETCH_WAIT_MS = 10
 Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
 
 
@@ -16,7 +15,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_max_wait_ms = cast(WatermarkTransport, self.transport).fetch_wait_ms
         return consumer
 
 
@@ -42,10 +41,12 @@ class _Consumer(driver.Consumer):
 
 
 class WatermarkTransport(driver.Transport):
-    """The transport a worker's app is given; `positions` answers with the next offset to read per partition."""
+    """The transport of a worker's app; `positions` answers with the next offset to read per partition, and
+    `fetch_wait_ms` is how long a broker may hold a fetch that found nothing."""
 
     Consumer: ClassVar[type] = _Consumer
 
-    def __init__(self, url: Any, app: Any, positions: Positions) -> None:
+    def __init__(self, url: Any, app: Any, positions: Positions, fetch_wait_ms: int) -> None:
         super().__init__(url, app)
         self.positions = positions
+        self.fetch_wait_ms = fetch_wait_ms

@@ -49,6 +49,8 @@ async def fleet(servers: tuple[RunningServer, RunningServer], tmp_path: Path) ->
         prefix=f"kill-{uuid4().hex[:8]}-",
         partitions=4,
         secret=SECRET.decode(),
+        # a broker waits so long for a member that was killed, and nobody else is going to join
+        rebalance_seconds=1.0,
     )
     redis = connect(settings.redis_url)
     await redis.flushdb()

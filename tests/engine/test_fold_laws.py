@@ -93,7 +93,7 @@ def test_a_profile_does_not_depend_on_the_order_of_its_fragments(happened: list[
     assert merge(shuffled, MEMBERS) == merge(list(fragments.values()), MEMBERS)
 
 
-@given(events(max_size=20), events(max_size=20), events(max_size=20))
+@given(events(max_size=10), events(max_size=10), events(max_size=10))
 def test_join_is_associative_and_commutative(one: list[Event], two: list[Event], three: list[Event]) -> None:
     a, b, c = folded(one).state, folded(two).state, folded(three).state
     assert_like(join(a, b), join(b, a), [*one, *two])
@@ -106,7 +106,7 @@ def test_the_empty_state_is_the_zero(happened: list[Event]) -> None:
     assert join(State(), state) == state == join(state, State())
 
 
-@given(events(HOMES))
+@given(events(HOMES, max_size=16))
 def test_a_person_after_link_and_unlink_is_the_one_before(happened: list[Event]) -> None:
     fragments = replay(happened, RULES)
     mine = fragments.get(ANN.id, Fragment(ANN.id))
@@ -115,7 +115,7 @@ def test_a_person_after_link_and_unlink_is_the_one_before(happened: list[Event])
     assert merge([mine], [ANN.id], link_version=0) == before
 
 
-@given(events(HOMES))
+@given(events(HOMES, max_size=12))
 def test_a_profile_names_only_its_own_identifiers(happened: list[Event]) -> None:
     person = merge(list(replay(happened, RULES).values()), [ANN.id, EMAIL.id])
     assert set(person.state.identifiers) <= {ANN.id, EMAIL.id}

@@ -53,7 +53,7 @@ RECORD = DecisionRecord(
 )
 
 
-@given(events(HOMES))
+@given(events(HOMES, max_size=10))
 def test_a_record_comes_back_the_same(happened: list[Event]) -> None:
     record = Record("1", START, tuple(happened))
     data = encode(record)

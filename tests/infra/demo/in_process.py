@@ -15,7 +15,7 @@ from engine.outcome import Outcome
 from engine.records import decision_event
 from features.compute import CrossCounts
 from infra.config import Configuration
-from infra.demo.closed_loop import Trained
+from infra.demo.closed_loop import PILOT, Trained
 from infra.memory import MemoryState
 from models.registry import judge_promotion
 from models.scorer import PriorModel, Scorer, load_model
@@ -76,7 +76,7 @@ class InProcessDesk:
         table = pa.table({"kind": [event.kind for event in rows], "event": pa.array(packed, pa.binary())})
         trained = train(table, self.now, 0)
         challenger = load_model(trained.files)
-        question = Question(now=self.now, window=0, since=trained.card.judged_from)
+        question = Question(now=self.now, window=0, since=trained.card.judged_from, placement=PILOT)
         comparison = evaluate(table, question, challenger, self.model)
         verdict = judge_promotion(trained.card, comparison)
         if verdict.promote:

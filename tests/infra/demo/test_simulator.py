@@ -30,8 +30,8 @@ def test_one_seed_one_world(configuration: Configuration) -> None:
     first, again = (contact(populate(3, 200), 300) for _ in range(2))
     assert np.array_equal(first.luck, again.luck)
     assert [context_of(first, i) for i in range(300)] == [context_of(again, i) for i in range(300)]
-    truths = [true_acceptance(populate(3, 200), c, actions(configuration)) for c in (first, again)]
-    assert np.array_equal(*truths)
+    left, right = (true_acceptance(populate(3, 200), c, actions(configuration)) for c in (first, again))
+    assert np.array_equal(left, right)
     assert history(populate(3, 200), 7, "u") == history(populate(3, 200), 7, "u")
 
 
