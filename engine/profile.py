@@ -10,19 +10,17 @@ import msgspec
 from engine.events import Event
 from engine.identifiers import RESERVED
 from engine.outcome import contact_of
+from engine.seen import is_duplicate, remember
 from engine.signals import DAY, Signal, categories_of, combine, observe, single
 
 TIMELINE_SIZE = 50
 V = TypeVar("V")
-SEEN_SIZE = 1000
-SEEN_AGE_S = 86_400
 CONTACT_AGE = 30 * DAY
 CONTACTS_SIZE = 500
 ISSUES_SIZE = 200
 IDENTIFIERS_SIZE = 1000
 LONGEST_NAME = 80
 _PLAIN = (str, int, float)
-_SEEN_ENTRY = 12
 _ISSUE_EVENTS = {"Issue Opened": True, "Ticket Created": True, "Issue Resolved": False, "Ticket Resolved": False}
 _DETAILS = ("channel", "topic", "category", "value", "total", "revenue", "currency", "action_id", "title", "issueId")
 
@@ -111,28 +109,6 @@ class Profile(msgspec.Struct, frozen=True):
     @property
     def version(self) -> str:
         return f"{self.link_version}.{self.state.count}"
-
-
-def is_duplicate(seen: bytes, key: bytes) -> bool:
-    start = seen.find(key)
-    while start >= 0 and start % _SEEN_ENTRY != 4:
-        start = seen.find(key, start + 1)
-    return start >= 0
-
-
-def remember(seen: bytes, key: bytes, received: int) -> bytes:
-    """Add a key in receipt order and keep the newest 1,000 of the last 24 h by receipt."""
-    entry = (received // 1000).to_bytes(4, "big") + key
-    place = len(seen)
-    if seen[-_SEEN_ENTRY:] > entry:
-        starts = range(0, len(seen), _SEEN_ENTRY)
-        place = bisect(starts, entry, key=lambda i: seen[i : i + _SEEN_ENTRY]) * _SEEN_ENTRY
-    grown = seen[:place] + entry + seen[place:]
-    oldest = (int.from_bytes(grown[-_SEEN_ENTRY:][:4], "big") - SEEN_AGE_S) if len(grown) > _SEEN_ENTRY else 0
-    start = max(len(grown) - SEEN_SIZE * _SEEN_ENTRY, 0)
-    while int.from_bytes(grown[start : start + 4], "big") < oldest:
-        start += _SEEN_ENTRY
-    return grown[start:]
 
 
 def _wins(one: Trait, held: Trait) -> bool:

@@ -79,6 +79,8 @@ class DecisionRecord(msgspec.Struct, frozen=True):
 _RECORD = msgspec.msgpack.Decoder(Record)
 _DECISION = msgspec.msgpack.Decoder(DecisionRecord)
 _ENCODER = msgspec.msgpack.Encoder()
+# what msgspec raises for bytes that are no msgpack, hold no UTF-8, or nest deeper than the stack
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Unreadable(EngineError):
@@ -92,14 +94,14 @@ def encode(value: Record | DecisionRecord | Any) -> bytes:
 def decode_record(data: bytes) -> Record:
     try:
         return _RECORD.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _MALFORMED as error:
         raise Unreadable("the bytes are not a record of this version") from error
 
 
 def decode_decision(data: bytes) -> DecisionRecord:
     try:
         return _DECISION.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _MALFORMED as error:
         raise Unreadable("the bytes are not a decision record of this version") from error
 
 

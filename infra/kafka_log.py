@@ -4,7 +4,7 @@ broker's word. Knows the wire and the limits of a record; nothing of what an eve
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -196,33 +196,44 @@ async def _acknowledged(waits: set[asyncio.Future[None]]) -> None:
 
 async def read_topic(url: str, name: str) -> list[bytes]:
     """Everything a topic holds now, partition by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap(url), auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        places = [TopicPartition(name, p) for p in sorted(consumer.partitions_for_topic(name) or ())]
+    places = (await _places(url, [name]))[name]
+    values: list[bytes] = []
+    async with _reading(url) as consumer:
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        values: list[bytes] = []
         for place in places:
             while await consumer.position(place) < ends[place]:
                 batch = await consumer.getmany(place, timeout_ms=1000)
                 values += [message.value for message in batch.get(place, []) if message.value]
-        return values
-    finally:
-        await consumer.stop()
+    return values
 
 
 async def describe_topics(url: str, prefix: str) -> list[tuple[str, int, int]]:
     """Our topics as (name, partitions, records)."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap(url))
-    await consumer.start()
-    try:
-        rows = []
-        await consumer.topics()
-        for name in (topic(prefix, n) for n in ALL_TOPICS):
-            places = [TopicPartition(name, p) for p in sorted(consumer.partitions_for_topic(name) or ())]
+    rows = []
+    async with _reading(url) as consumer:
+        for name, places in (await _places(url, [topic(prefix, n) for n in ALL_TOPICS])).items():
             ends, starts = await consumer.end_offsets(places), await consumer.beginning_offsets(places)
             rows.append((name, len(places), sum(ends[p] - starts[p] for p in places)))
-        return rows
+    return rows
+
+
+@contextlib.asynccontextmanager
+async def _reading(url: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap(url), auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        yield consumer
     finally:
         await consumer.stop()
+
+
+async def _places(url: str, names: Sequence[str]) -> dict[str, list[TopicPartition]]:
+    """The partitions of topics. A consumer knows only those it was assigned, so the broker is asked."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap(url))
+    await admin.start()
+    try:
+        found = {about["topic"]: len(about["partitions"]) for about in await admin.describe_topics(list(names))}
+    finally:
+        await admin.close()
+    return {name: [TopicPartition(name, p) for p in range(found.get(name, 0))] for name in names}

@@ -21,10 +21,11 @@ from infra.topics import (
     watermark_key,
 )
 
-# One batch, all or nothing, and only if the watermark is the one the worker started from. Returns the watermark found
-# (so that a refused worker can tell whether its own write already landed), the tail's length and what was narrowed,
-# which also stays beside the watermark: whoever does the record's effects again must know it. `l:<purpose>` remembers
-# the last thing an event said: repeating it says nothing. At the same moment a no stands against a yes.
+# One batch of records, all or nothing, and only if the watermark is the one the worker started from. Returns the
+# watermark found (so that a refused worker can tell whether its own write already landed), the tail's length and what
+# was narrowed, which also stays beside the watermark, as does the batch's first offset `f`: whoever does the batch's
+# effects again must know both. `l:<purpose>` remembers the last thing an event said: repeating it says nothing. At the
+# same moment a no stands against a yes.
 _APPLY = """
 local w = redis.call('HMGET', KEYS[1], 'i', 'o')
 local inc, off = tonumber(w[1] or '0'), tonumber(w[2] or '-1')
@@ -32,12 +33,13 @@ if inc ~= tonumber(ARGV[1]) or off ~= tonumber(ARGV[2]) then
   if inc ~= tonumber(ARGV[3]) or off ~= tonumber(ARGV[4]) then redis.call('HINCRBY', KEYS[1], 'refused', 1) end
   return {0, inc, off}
 end
-local a, k = 9, 5
+local a, k = 10, 5
+local last = #ARGV - 1 - 2 * tonumber(ARGV[9])
 for _ = 1, tonumber(ARGV[5]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
 for _ = 1, tonumber(ARGV[6]) do redis.call('HINCRBY', KEYS[4], ARGV[a], ARGV[a + 1]); a = a + 2 end
 for _ = 1, tonumber(ARGV[7]) do redis.call('SET', KEYS[k], ARGV[a], 'EX', ARGV[a + 1]); k = k + 1; a = a + 2 end
 local narrowed = {}
-while a <= #ARGV - 2 do
+while a <= last do
   local key, purpose, said, explicit = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
   local at, statement = tonumber(ARGV[a + 3]), ARGV[a + 4]
   local news = explicit == '1' or (said == '0' and redis.call('HGET', key, 'l:' .. purpose) ~= '0')
@@ -58,10 +60,11 @@ local packed = ''
 if #narrowed > 0 then
   packed = string.char(220, math.floor(#narrowed / 256), #narrowed % 256) .. table.concat(narrowed)
 end
-local id = ARGV[3] .. '-' .. ARGV[4]
-redis.call('XADD', KEYS[2], id, 'r', ARGV[#ARGV - 1], 't', ARGV[8])
-if ARGV[#ARGV] ~= '' then redis.call('XADD', KEYS[3], id, 'c', ARGV[#ARGV]) end
-redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'n', packed)
+for r = last + 1, #ARGV - 2, 2 do
+  redis.call('XADD', KEYS[2], ARGV[3] .. '-' .. ARGV[r], 'r', ARGV[r + 1], 't', ARGV[8])
+end
+if ARGV[#ARGV] ~= '' then redis.call('XADD', KEYS[3], ARGV[3] .. '-' .. ARGV[4], 'c', ARGV[#ARGV]) end
+redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'f', ARGV[last + 1], 'n', packed)
 return {1, redis.call('XLEN', KEYS[2]), packed}
 """
 _INCARNATION = """
@@ -90,17 +93,21 @@ class Said(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Everything one record does to its partition. `before` is the watermark it builds on."""
+    """Everything some records do to their partition. `before` is the watermark they build on, `records` are their
+    positions and bytes in order, one after the other without a gap."""
 
     before: Position
-    position: Position
+    records: Sequence[tuple[Position, bytes]]
     applied: int
-    raw: bytes
     fragments: Mapping[str, Stored]
     counts: Mapping[str, int]
     decisions: Mapping[str, bytes]
     said: Sequence[Said]
     claims: Sequence[Claim]
+
+    @property
+    def position(self) -> Position:
+        return self.records[-1][0]
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -116,7 +123,7 @@ _SAID = msgspec.msgpack.Decoder(tuple[Said, ...])
 
 
 class OutboxEntry(msgspec.Struct, frozen=True):
-    """The link claims of one record, waiting to be recorded."""
+    """The link claims of one batch, at its last record, waiting to be recorded."""
 
     position: Position
     claims: tuple[Claim, ...]
@@ -164,8 +171,13 @@ class PartitionStore:
         found = await self._redis.hmget(watermark_key(partition), ["i", "o"])
         return Position(int(found[0] or 0), partition, int(found[1]) if found[1] is not None else -1)
 
+    async def batch_began(self, partition: int) -> int:
+        """The offset of the first record that was applied together with the one at the watermark; -1 if none was."""
+        found = await self._redis.hmget(watermark_key(partition), ["f", "o"])
+        return int(next((value for value in found if value is not None), -1))
+
     async def narrowed(self, partition: int) -> tuple[Said, ...]:
-        """What the record at the watermark narrowed."""
+        """What the batch at the watermark narrowed."""
         return _narrowed(await self._redis.hget(watermark_key(partition), "n"))
 
     async def note_skipped(self, partition: int) -> None:
@@ -204,6 +216,7 @@ class PartitionStore:
             len(batch.counts),
             len(batch.decisions),
             batch.applied,
+            len(batch.records),
         ]
         arguments += [_ENCODER.encode(stored) for stored in batch.fragments.values()]
         for name, count in batch.counts.items():
@@ -215,7 +228,9 @@ class PartitionStore:
             explicit = "1" if said.statement.explicit else "0"
             arguments += [said.purpose, "1" if said.yes else "0", explicit, said.statement.at, statement]
             arguments.append(_ENCODER.encode(said))
-        arguments += [batch.raw, _ENCODER.encode(tuple(batch.claims)) if batch.claims else b""]
+        for position, raw in batch.records:
+            arguments += [position.offset, raw]
+        arguments.append(_ENCODER.encode(tuple(batch.claims)) if batch.claims else b"")
         return arguments
 
     async def outbox(self, partition: int, after: Position | None = None, count: int = 100) -> list[OutboxEntry]:

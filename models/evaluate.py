@@ -58,13 +58,15 @@ class Rivals(msgspec.Struct, frozen=True, eq=False):
 
 class Comparison(msgspec.Struct, frozen=True):
     """Two policies on the same decisions; `difference` is challenger minus champion on the same resamples. `apart` is
-    the share of choices in which they differ and `ess` how many effective decisions speak about the difference."""
+    the share of choices in which they differ, `ess` how many effective decisions speak about the difference, and
+    `people` how many clusters the intervals rest on: few of them cannot show how much people vary."""
 
     challenger: Estimate
     champion: Estimate
     difference: Interval
     apart: float
     ess: float
+    people: int
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -137,6 +139,7 @@ def compare(logs: Logs, rivals: Rivals, how: Method = USUAL) -> Comparison:
         _interval(float(whole[2][0]), drawn[2], how.level),
         float(rivals.apart.mean()) if len(logs) else 0.0,
         min(effective_size(weights[2]), effective_size(weights[3])),
+        len(sums),
     )
 
 

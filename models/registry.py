@@ -49,10 +49,11 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=False):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """When a challenger may serve: by how much it must win for sure, and on how many effective decisions."""
+    """When a challenger may serve: by how much it must win for sure, and on how many effective decisions and people."""
 
     margin: float = 0.0
-    fewest_effective: float = 15.0
+    fewest_effective: float = 10.0
+    fewest_people: int = 30
 
 
 USUAL = Gate()
@@ -86,6 +87,9 @@ def judge_promotion(card: Card, comparison: Comparison, gate: Gate = USUAL) -> V
             f"{gate.fewest_effective:.0f} are needed. Wait for more decisions or explore more."
         )
         return Verdict(False, "too_little_evidence", text, numbers)
+    if comparison.people < gate.fewest_people:
+        text = f"Only {comparison.people} people speak about it; {gate.fewest_people} are needed to see how they vary."
+        return Verdict(False, "too_little_evidence", text, numbers)
     gap = comparison.difference
     said = f"{gap.value:+.4g} per decision, {gap.level:.0%} interval {gap.low:+.4g} to {gap.high:+.4g}"
     if gap.low > gate.margin:
@@ -106,4 +110,5 @@ def _numbers(comparison: Comparison) -> dict[str, float]:
         "decisions": float(comparison.challenger.decisions),
         "apart": comparison.apart,
         "ess": comparison.ess,
+        "people": float(comparison.people),
     }

@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.003
 
 
 async def run(place: Place, say: Say, config: Path) -> list[Row]:
-    seconds = 4.0 if place.quick else 15.0
+    seconds = 4.0 if place.quick else 40.0
     async with whole(place, config) as bed:
         say(f"freshness: {EVENTS_PER_SECOND} events/s in the background")
         rate = EVENTS_PER_SECOND / TOGETHER

@@ -70,18 +70,6 @@ class Plan(msgspec.Struct, frozen=True):
     def share(self, decision: int) -> float:
         return next((share for start, share in reversed(self.pilot) if decision >= start), 0.0)
 
-    def scaled(self, factor: float) -> "Plan":
-        """The same run with fewer decisions; too few of them for the model to learn everything."""
-        size: Callable[[int], int] = lambda count: int(count * factor)  # noqa: E731
-        return msgspec.structs.replace(
-            self,
-            decisions=size(self.decisions),
-            customers=size(self.customers),
-            pilot=tuple((size(start), share) for start, share in self.pilot),
-            retrain=tuple(size(count) for count in self.retrain),
-            judged_from=size(self.judged_from),
-        )
-
 
 class Curve(msgspec.Struct, frozen=True, eq=False):
     """Per decision, shape (decisions,): the true expected reward of what was shown, of a uniform draw and of the best

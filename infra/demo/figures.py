@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from infra.demo.closed_loop import Curve
-from infra.demo.open_bandit import PUBLISHED, Golden
+from infra.demo.open_bandit import REFERENCE, Golden
 from infra.demo.truth import Flags, Floats
 
 BLOCKS = 40
@@ -84,14 +84,14 @@ def revenues(pairs: Sequence[tuple[int, int]]) -> bytes:
 
 
 def off_policy(found: Golden) -> bytes:
-    """The off-policy values beside the published ones, with the interval of the bootstrap over visitors."""
+    """The off-policy values beside the reference, with the interval of the bootstrap over visitors."""
     figure, axes = _axes("click rate", "", height=2.8)
     names = ("mean of the random log", "mean of the bts log", "bts frequencies by IPS", "bts frequencies by SNIPS")
     ours = (found.random, found.bts, found.ips, found.snips)
-    published = (PUBLISHED.random, PUBLISHED.bts, PUBLISHED.ips, PUBLISHED.snips)
+    reference = (REFERENCE.random, REFERENCE.bts, REFERENCE.ips, REFERENCE.snips)
     places = np.arange(len(names))[::-1]
     axes.hlines(places[-1], found.low, found.high, color=BLUE, lw=5, alpha=0.2)
-    axes.scatter(published, places, marker="|", s=420, color=GREEN, label="published", zorder=2)
+    axes.scatter(reference, places, marker="|", s=420, color=GREEN, label="reference", zorder=2)
     axes.scatter(ours, places, s=40, color=BLUE, label="from our archive", zorder=3)
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)

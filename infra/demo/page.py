@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from infra.demo.cdnow import Replayed
 from infra.demo.closed_loop import Curve, Plan, percent
 from infra.demo.figures import climb, off_policy, revenues
-from infra.demo.open_bandit import PUBLISHED, Golden, agrees
+from infra.demo.open_bandit import REFERENCE, Golden, agrees
 from infra.demo.simulator_card import Card
 
 TEMPLATES = Path(__file__).parent
@@ -77,9 +77,9 @@ BANDIT_NAMES = {
 
 
 def bandit_rows(found: Golden) -> list[tuple[str, str, str]]:
-    """Name, our value and the published one, as text."""
-    rates = [(text, f"{getattr(found, n):.5f}", f"{getattr(PUBLISHED, n):.5f}") for n, text in BANDIT_NAMES.items()]
-    return [*rates, ("effective sample size of that estimate", f"{found.ess:,.0f}", f"{PUBLISHED.ess:,.0f}")]
+    """Name, our value and the reference, as text."""
+    rates = [(text, f"{getattr(found, n):.5f}", f"{getattr(REFERENCE, n):.5f}") for n, text in BANDIT_NAMES.items()]
+    return [*rates, ("effective sample size of that estimate", f"{found.ess:,.0f}", f"{REFERENCE.ess:,.0f}")]
 
 
 def _bandit(found: Golden | None) -> dict[str, Any]:

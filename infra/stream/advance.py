@@ -25,7 +25,7 @@ TAIL_SECONDS = 0.2
 
 
 class Folder(msgspec.Struct):
-    """What a partition's batches are made of while a record is walked through."""
+    """What a partition's batches are made of while their records are walked through."""
 
     fragments: dict[str, Stored]
     touched: dict[str, Stored]
@@ -58,6 +58,7 @@ class Partition:
         self.incarnation = incarnation
         self._outside = outside
         self._mark: Position | None = None
+        self._began = -1
         self._cache: OrderedDict[str, Stored] = OrderedDict()
         self._notices: asyncio.Task[None] | None = None
         self.applied = 0
@@ -66,44 +67,58 @@ class Partition:
 
     async def take(self, offset: int, raw: bytes) -> None:
         """Apply one record, or skip it if it was applied before. Returns only when Redis has it."""
+        await self.take_all(((offset, raw),))
+
+    async def take_all(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """Apply records that follow each other as one batch; those that were applied before are skipped."""
         mark = self._mark or await self._resume()
-        position = Position(self.incarnation, self.number, offset)
-        if position.incarnation == mark.incarnation and offset <= mark.offset:
-            await self._again(position, mark, raw)
-            return
-        if position.incarnation == mark.incarnation and offset > mark.offset + 1:
-            raise Fatal(f"partition {self.number}: offset {offset} came after {mark.offset}; records are missing")
-        if position.incarnation < mark.incarnation:
-            raise Fatal(f"partition {self.number}: this log is older than the last; is the broker URL right?")
-        await self._apply(mark, position, raw)
+        fresh: list[tuple[Position, bytes]] = []
+        for offset, raw in records:
+            position = Position(self.incarnation, self.number, offset)
+            before = fresh[-1][0] if fresh else mark
+            if position.incarnation == before.incarnation and offset <= before.offset:
+                await self._again(position, mark, raw)
+                continue
+            self._check(position, before)
+            fresh.append((position, raw))
+        if fresh:
+            await self._apply(mark, fresh)
 
     async def _resume(self) -> Position:
         """Learn where the partition stands. The last narrowing may be lost; a new log never shows its record again."""
+        self._began = await persist(self._outside.store.batch_began, self.number)
         self._mark = await persist(self._outside.store.watermark, self.number)
         narrowed = await persist(self._outside.store.narrowed, self.number)
         if narrowed:
             await persist(self._narrow, narrowed)
         return self._mark
 
+    def _check(self, position: Position, before: Position) -> None:
+        if position.incarnation == before.incarnation and position.offset > before.offset + 1:
+            came = f"offset {position.offset} came after {before.offset}"
+            raise Fatal(f"partition {self.number}: {came}; records are missing")
+        if position.incarnation < before.incarnation:
+            raise Fatal(f"partition {self.number}: this log is older than the last; is the broker URL right?")
+
     async def _again(self, position: Position, mark: Position, raw: bytes) -> None:
-        """A record applied before changes nothing; the latest one's effects may have been lost: once more."""
+        """A record applied before changes nothing; the latest batch's effects may have been lost: once more."""
         self.skipped += 1
         await persist(self._outside.store.note_skipped, self.number)
-        if position == mark:
+        if position.incarnation == mark.incarnation and self._began <= position.offset <= mark.offset:
             await self._settle_notices()
+            self._outside.wake_outbox(self.number)
             await self._effects((), sorted({event.home for event in _events(raw)}))
 
-    async def _apply(self, mark: Position, position: Position, raw: bytes) -> None:
+    async def _apply(self, mark: Position, records: Sequence[tuple[Position, bytes]]) -> None:
         now = self._outside.clock()
-        work, events = await self._fold(position, now, raw)
+        work = await self._fold(records, now)
         if work.rejects:
             await persist(self._outside.reject, work.rejects)
         await self._settle_notices()
         batch = Batch(
             before=mark,
-            position=position,
+            records=records,
             applied=now,
-            raw=raw,
             fragments=work.touched,
             counts=work.counts,
             decisions=work.decisions,
@@ -113,24 +128,24 @@ class Partition:
         answer = await persist(self._outside.store.apply, batch)
         narrowed = answer.narrowed
         if not answer.taken:
-            if answer.found != position:
+            if answer.found != batch.position:
                 self.refused += 1
                 self._cache.clear()
                 raise Fatal(f"partition {self.number}: another worker moved it on; leaving it to that one")
             # an earlier try of ours landed and its answer was lost
             narrowed = await persist(self._outside.store.narrowed, self.number)
-        self._mark = position
-        self.applied += len(events)
+        self._mark, self._began = batch.position, records[0][0].offset
         self._keep(work.touched)
+        if work.claims:
+            self._outside.wake_outbox(self.number)
         await self._effects(narrowed, sorted(work.touched))
         if answer.tail > self._outside.tail_limit:
             await self._wait_for_archive()
 
     async def _effects(self, narrowed: Sequence[Said], homes: Sequence[str]) -> None:
-        """What follows a batch and may be done again: narrowing elsewhere, links out, notices."""
+        """What follows a batch and may be done again: narrowing elsewhere, notices."""
         if narrowed:
             await persist(self._narrow, narrowed)
-        self._outside.wake_outbox(self.number)
         self._notices = asyncio.create_task(persist(self._outside.notify, self.number, homes))
 
     async def _wait_for_archive(self) -> None:
@@ -140,20 +155,18 @@ class Partition:
             await asyncio.sleep(TAIL_SECONDS)
             length = await persist(self._outside.store.tail_length, self.number)
 
-    async def _fold(self, position: Position, now: int, raw: bytes) -> tuple[Folder, Sequence[Event]]:
-        try:
-            record = decode_record(raw)
-        except Unreadable as error:
-            reject = Reject(position, -1, "unreadable", str(error), raw)
-            return Folder({}, {}, {}, [], [], {}, [reject]), ()
-        homes = list(dict.fromkeys(event.home for event in record.events))
+    async def _fold(self, records: Sequence[tuple[Position, bytes]], now: int) -> Folder:
+        work = Folder({}, {}, {}, [], [], {}, [])
+        read = [(position, _read(position, raw, work)) for position, raw in records]
+        homes = list(dict.fromkeys(event.home for _, events in read for event in events))
         unknown = [home for home in homes if home not in self._cache]
-        loaded = await persist(self._outside.store.load, self.number, unknown)
-        held = {home: self._cache[home] for home in homes if home in self._cache}
-        work = Folder({**held, **loaded}, {}, {}, [], [], {}, [])
-        for index, event in enumerate(record.events):
-            self._step(work, event, (position, now), index)
-        return work, record.events
+        work.fragments = {home: self._cache[home] for home in homes if home in self._cache}
+        work.fragments |= await persist(self._outside.store.load, self.number, unknown)
+        for position, events in read:
+            for index, event in enumerate(events):
+                self._step(work, event, (position, now), index)
+            self.applied += len(events)
+        return work
 
     def _step(self, work: Folder, event: Event, applied: tuple[Position, int], index: int) -> None:
         stored = work.fragments.get(event.home)
@@ -209,6 +222,14 @@ class Partition:
 
     async def settle(self) -> None:
         await self._settle_notices()
+
+
+def _read(position: Position, raw: bytes, work: Folder) -> Sequence[Event]:
+    try:
+        return decode_record(raw).events
+    except Unreadable as error:
+        work.rejects.append(Reject(position, -1, "unreadable", str(error), raw))
+        return ()
 
 
 def _covers(said: Said, members: Sequence[str]) -> Said:

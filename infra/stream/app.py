@@ -101,7 +101,7 @@ class Worker:
         )
 
     async def positions(self, assigned: set[TP]) -> Mapping[TP, int]:
-        """The next offset to read of every partition whose progress Redis keeps; its last record is read once more."""
+        """The next offset to read of every partition whose progress Redis keeps; its last batch is read once more."""
         await self.start()
         found: dict[TP, int] = {}
         events = {tp.partition for tp in assigned if tp.topic == self.topic(EVENTS)}
@@ -109,6 +109,7 @@ class Worker:
         for tp in assigned:
             if tp.topic == self.topic(EVENTS):
                 mark = await persist(self.store.watermark, tp.partition)
+                mark = msgspec.structs.replace(mark, offset=await persist(self.store.batch_began, tp.partition))
             elif tp.topic == self.topic(LINKS):
                 self.relation = Relation(self.incarnation, self._around())
                 mark = (await self.relation.resume()).position
@@ -141,10 +142,10 @@ class Worker:
             self.configuration.maybe_reload()
             await asyncio.sleep(1.0)
 
-    async def advance(self, partition: int, offset: int, value: bytes) -> None:
+    async def advance(self, partition: int, records: Sequence[tuple[int, bytes]]) -> None:
         station = self.partitions.get(partition)
         if station is not None:
-            await station.take(offset, value)
+            await station.take_all(records)
 
     async def relate(self, _partition: int, offset: int, value: bytes) -> None:
         if self.relation is not None:

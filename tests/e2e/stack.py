@@ -1,4 +1,4 @@
-"""The whole of `rapport up` as a process of its own, on a free port and a data directory of its own, as a user has it."""
+"""The whole of `rapport up` as a process of its own, on a port and a data directory of its own, as a user has it."""
 
 import json
 import os
@@ -30,6 +30,7 @@ class Stack:
     home: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -48,7 +49,7 @@ class Stack:
             "RAPPORT_WRITE_KEY": WRITE,
             "COLUMNS": "200",
         }
-        return {**{k: v for k, v in os.environ.items() if not k.startswith("RAPPORT_")}, **ours}
+        return {**{k: v for k, v in os.environ.items() if not k.startswith("RAPPORT_")}, **ours, **self.more}
 
     @property
     def running(self) -> dict[str, Any]:

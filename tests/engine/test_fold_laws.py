@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events import Event
-from engine.profile import CONTACTS_SIZE, SEEN_AGE_S, Fragment, State, join, merge, unit
+from engine.profile import CONTACTS_SIZE, Fragment, State, join, merge, unit
 from engine.replay import replay
+from engine.seen import SEEN_AGE_S
 from engine.signals import DAY
 from engine.step import Rules, advance
 from tests.engine.likeness import assert_like, assert_like_fragments

@@ -9,16 +9,13 @@ from engine.events import Event
 from engine.identifiers import RESERVED, Identifier
 from engine.profile import (
     CONTACT_AGE,
-    SEEN_AGE_S,
-    SEEN_SIZE,
     Fragment,
     Known,
     Trait,
     fold,
-    is_duplicate,
     merge,
-    remember,
 )
+from engine.seen import SEEN_AGE_S, SEEN_SIZE, is_duplicate, remember
 from engine.signals import DAY
 from tests.strategies import ANN, EMAIL, START, folded
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.decision import seed_of
@@ -69,6 +69,7 @@ def test_a_decision_travels_inside_an_event() -> None:
 
 
 @given(st.binary(max_size=64))
+@example(b"\x93\xa2\xff\xff\x01\x90")
 def test_other_bytes_are_unreadable(data: bytes) -> None:
     for decode in (decode_record, decode_decision):
         with pytest.raises(Unreadable):

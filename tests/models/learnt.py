@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from engine.catalog import Catalogue
 from engine.events import Event
 from engine.outcome import outcome_id
+from engine.ports import PersonView
 from engine.records import DecisionRecord, decision_event, encode
 from engine.signals import DAY
 from models.action import Options
@@ -40,12 +42,18 @@ def chance(record: DecisionRecord, plan: str, action_id: str) -> float:
     return 0.5 if BEST[record.context["reason"]] == action_id else 0.05
 
 
+def known(person: PersonView, number: int) -> PersonView:
+    """Another person with the same history."""
+    name = f"person{number:09d}x"
+    return msgspec.structs.replace(person, profile_id=name, members=(name,))
+
+
 def questions(count: int, seed: int) -> list[tuple[str, Ask]]:
     draw = np.random.default_rng(seed)
     people = {plan: view([event(1, "identify", traits={"plan": plan, "country": "US"}, at=START)]) for plan in PLANS}
     plans, reasons = draw.integers(0, 2, count), draw.integers(0, 4, count)
     return [
-        (PLANS[p], ask(people[PLANS[p]], n, at=START + n * 60_000, context={"reason": REASONS[r]}))
+        (PLANS[p], ask(known(people[PLANS[p]], n % 400), n, at=START + n * 60_000, context={"reason": REASONS[r]}))
         for n, (p, r) in enumerate(zip(plans, reasons, strict=True))
     ]
 

@@ -94,6 +94,13 @@ def test_a_margin_can_be_asked_for() -> None:
     assert judge_promotion(small_training().card, found, Gate(margin=1000.0)).code == "not_better"
 
 
+def test_few_people_cannot_carry_a_promotion() -> None:
+    found = msgspec.structs.replace(evaluate(small_table(), QUESTION, small_model(), PriorModel()), people=29)
+    verdict = judge_promotion(small_training().card, found)
+    assert (verdict.promote, verdict.code) == (False, "too_little_evidence")
+    assert "29 people" in verdict.text
+
+
 def test_a_model_is_no_better_than_itself() -> None:
     found = evaluate(small_table(), QUESTION, small_model(), small_model())
     assert found.difference.value == found.difference.low == found.difference.high == 0.0

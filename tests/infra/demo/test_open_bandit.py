@@ -1,4 +1,4 @@
-"""The Open Bandit import: rounds become decisions and outcomes, and the archive's rows give the published values."""
+"""The Open Bandit import: rounds become decisions and outcomes, and the archive's rows give the reference values."""
 
 import msgspec
 import pyarrow as pa
@@ -8,7 +8,7 @@ from engine.events import Event
 from engine.records import decode_decision
 from infra.demo.open_bandit import (
     POLICIES,
-    PUBLISHED,
+    REFERENCE,
     Round,
     agrees,
     events_of,
@@ -35,23 +35,23 @@ def table_of(events: list[Event]) -> pa.Table:
     return pa.table({"kind": [event.kind for event in events], "event": pa.array(packed, pa.binary())})
 
 
-def test_the_archive_gives_the_published_values(made: list[Round]) -> None:
+def test_the_archive_gives_the_reference_values(made: list[Round]) -> None:
     table = table_of([event for one in made for event in events_of(one, SECRET)])
     found = golden(table)
     assert found.rounds == 20_000
     assert agrees(found)
-    assert round(found.random, 5) == PUBLISHED.random == 0.00460
-    assert round(found.bts, 5) == PUBLISHED.bts == 0.00690
-    assert round(found.ips, 5) == PUBLISHED.ips == 0.00566
-    assert round(found.snips, 5) == PUBLISHED.snips == 0.00574
+    assert round(found.random, 5) == REFERENCE.random == 0.00460
+    assert round(found.bts, 5) == REFERENCE.bts == 0.00690
+    assert round(found.ips, 5) == REFERENCE.ips == 0.00566
+    assert round(found.snips, 5) == REFERENCE.snips == 0.00574
     assert round(found.ess) == 2869
     assert found.low < found.snips < found.high
 
 
 def test_a_wrong_value_does_not_agree() -> None:
-    assert agrees(PUBLISHED)
-    assert not agrees(msgspec.structs.replace(PUBLISHED, snips=0.00573))
-    assert not agrees(msgspec.structs.replace(PUBLISHED, ess=2870.0))
+    assert agrees(REFERENCE)
+    assert not agrees(msgspec.structs.replace(REFERENCE, snips=0.00573))
+    assert not agrees(msgspec.structs.replace(REFERENCE, ess=2870.0))
 
 
 def test_importing_twice_gives_the_same_events(made: list[Round]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from infra.demo.cdnow import Compared, Replayed, Summary
 from infra.demo.closed_loop import Curve, Plan, Trained, percent
-from infra.demo.open_bandit import PUBLISHED
+from infra.demo.open_bandit import REFERENCE
 from infra.demo.page import Report, Simulated, render, write
 from infra.demo.simulator_card import Card
 
@@ -27,13 +27,13 @@ def replayed() -> Replayed:
 
 
 def test_the_whole_report(tmp_path: Path) -> None:
-    page = write(Report("today", "http://localhost:8000", replayed(), PUBLISHED, simulated()), tmp_path / "demo")
+    page = write(Report("today", "http://localhost:8000", replayed(), REFERENCE, simulated()), tmp_path / "demo")
     text = page.read_text(encoding="utf-8")
     for name in ("cdnow.png", "open_bandit.png", "closed_loop.png"):
         assert (page.parent / name).read_bytes().startswith(b"\x89PNG")
         assert name in text
     assert "all equal" in text
-    assert "as published" in text
+    assert "as it should be" in text
     assert text.count("simulator") >= 3
     assert "59.67" in text
     assert "0.00574" in text

@@ -64,7 +64,7 @@ async def test_the_last_record_tells_once_more(bed: Bed) -> None:
     await again.take(0, raw)
     await again.settle()
     assert sorted(bed.notices) == sorted([id_of("user_id", "ann"), id_of("user_id", "bob")])
-    assert bed.woken == 2
+    assert bed.woken == 1
     assert await bed.view() == before
 
 
@@ -179,3 +179,36 @@ async def test_a_full_tail_waits_for_the_archive(bed: Bed) -> None:
     await bed.store.trim_tail(Position(1, 0, 2))
     await taking
     assert await bed.tail() == [Position(1, 0, 3)]
+
+
+async def test_records_taken_together_keep_their_own_places(bed: Bed) -> None:
+    raws = [record(event(minute=n), event(user=f"u{n}", minute=n)) for n in range(3)]
+    partition = bed.partition()
+    await partition.take(0, raws[0])
+    await partition.take_all([(0, raws[0]), (1, raws[1]), (2, raws[2])])
+    assert await bed.tail() == [Position(1, 0, n) for n in range(3)]
+    assert [entry.raw for entry in await bed.store.tail(0, 10)] == raws
+    assert (await bed.view()).profile.state.count == 3
+    assert [(await bed.view(f"u{n}")).stored[0].position.offset for n in range(3)] == [0, 1, 2]
+    assert await bed.store.counters(0) == {"skipped": 1, "refused": 0}
+
+
+async def test_every_record_of_the_last_batch_tells_once_more(bed: Bed) -> None:
+    raws = [record(event(user=f"u{n}")) for n in range(4)]
+    partition = bed.partition()
+    await partition.take_all([(0, raws[0]), (1, raws[1])])
+    await partition.take_all([(2, raws[2]), (3, raws[3])])
+    await partition.settle()
+    assert await bed.store.batch_began(0) == 2
+    bed.notices[:] = []
+    again = bed.partition()
+    for offset, raw in enumerate(raws):
+        await again.take(offset, raw)
+    await again.settle()
+    assert bed.notices == [id_of("user_id", f"u{n}") for n in (2, 3)]
+
+
+async def test_a_gap_within_records_taken_together_applies_none(bed: Bed) -> None:
+    with pytest.raises(Fatal, match="records are missing"):
+        await bed.partition().take_all([(0, record(event())), (2, record(event(minute=2)))])
+    assert await bed.tail() == []
