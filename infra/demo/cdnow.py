@@ -106,10 +106,10 @@ def compare(client: Client, wanted: Mapping[str, Summary], clock: Callable[[], i
         yield Compared(customer, summary, None if profile is None else summary_of(profile, clock()))
 
 
-def replay(client: Client, clock: Callable[[], int], advance: Advance) -> Replayed:
+def replay(client: Client, clock: Callable[[], int], advance: Advance, path: Path = FILE) -> Replayed:
     """Send every purchase, wait until the last ones are folded, and compare. Sending it twice changes nothing for a
     day: the line number is the message id."""
-    frame = purchases()
+    frame = purchases(path)
     sent, started = list(events(frame)), clock()
     for start in range(0, len(sent), BATCH_EVENTS):
         client.send(sent[start : start + BATCH_EVENTS])

@@ -1,9 +1,8 @@
 """The module Faust is pointed at to publish: `faust -A infra.stream.publishing worker --without-web`."""
 
-import os
-
 from infra.collector import look_seldom
 from infra.settings import Settings
+from infra.stepping_back import step_back
 from infra.stream.publish import publish_app
 
 # what is derived yields to what it is derived from: on a busy machine folding, archiving and answering come first
@@ -11,4 +10,4 @@ BEHIND_THE_FOLD = 10
 
 app = publish_app(Settings())
 look_seldom()
-os.nice(BEHIND_THE_FOLD)
+step_back(BEHIND_THE_FOLD)
