@@ -91,12 +91,16 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Open the report when done.")] = False,
 ) -> None:
     """Replay real purchases, import a real bandit log, run the contact-centre simulator; ends with a report."""
+    from infra.demo.client import DemoFailed  # noqa: PLC0415 reason: as the next line
     from infra.demo.run import DemoOptions, run_demo  # noqa: PLC0415 reason: slow to import, seldom needed
 
     settings = _settings()
     admin, write = _demo_keys(settings)
     options = DemoOptions(base_url=f"http://{settings.host}:{settings.port}", admin_key=admin, write_key=write)
-    report = run_demo(settings, options.with_size(quick=quick, seed=seed), console)
+    try:
+        report = run_demo(settings, options.with_size(quick=quick, seed=seed), console)
+    except DemoFailed as error:
+        raise _fail(str(error)) from error
     console.print(f"Report: [bold]{report}[/bold]")
     if browser:
         webbrowser.open(report.as_uri())

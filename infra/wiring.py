@@ -35,7 +35,6 @@ from infra.redis_store_stream import PartitionStore
 from infra.rejects import KafkaRejects
 from infra.settings import Settings
 from infra.topics import CHANGES, REJECTS, topic
-from infra.training import promote
 from models.live import LiveModel
 
 REFRESH_SECONDS = 0.5
@@ -164,12 +163,19 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
             models=store,
             secret=settings.key(),
             clock=now_ms,
-            promote=lambda version, force: promote(settings, version, "asked for over HTTP" if force else ""),
+            promote=lambda version, force: asyncio.to_thread(_promote, settings, version, force),
         )
     finally:
         refreshing.cancel()
         await log.stop()
         await redis.aclose()
+
+
+def _promote(settings: Settings, version: str, force: bool) -> Mapping[str, Any]:  # noqa: FBT001 reason: as the port has it
+    # reason: what trains and judges takes seconds to import, and serving needs none of it
+    from infra.training import promote_now  # noqa: PLC0415
+
+    return promote_now(settings, version, "asked for over HTTP" if force else "")
 
 
 async def _refresh(configuration: LiveConfiguration, live: LiveModel) -> None:

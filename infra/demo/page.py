@@ -38,6 +38,15 @@ class Report(msgspec.Struct, frozen=True, eq=False):
     bandit: Golden | None = None
     simulated: Simulated | None = None
 
+    @property
+    def problems(self) -> list[str]:
+        """What should be exact and is not."""
+        wrong = len(self.cdnow.differences) if self.cdnow is not None else 0
+        found = [f"{wrong} profiles differ from pandas"] if wrong else []
+        if self.bandit is not None and not agrees(self.bandit):
+            found.append("off-policy values differ from the reference")
+        return found
+
 
 def write(report: Report, directory: Path) -> Path:
     """Write the page and its pictures; returns the page."""

@@ -70,7 +70,8 @@ _STEPS = ("purchases sent", "profiles compared", "rounds imported", "rounds arch
 
 
 def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Path:
-    """Run the parts and write the report; returns its path. Raises `DemoFailed` with what to try."""
+    """Run the parts and write the report; returns its path. Raises `DemoFailed` with what to try, or, when the report
+    is written, with what is not as it should be."""
     client = Client(options.base_url, options.admin_key, options.write_key)
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     report = Report(made=made, base_url=options.base_url)
@@ -83,7 +84,10 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Path
             report = msgspec.structs.replace(report, simulated=_simulator(client, settings, options.plan, console))
     finally:
         client.close()
-    return write(report, settings.data_dir / "demo")
+    page = write(report, settings.data_dir / "demo")
+    if report.problems:
+        raise DemoFailed(f"{'; '.join(report.problems)} (report: {page})")
+    return page
 
 
 def _verdict(console: Console, right: bool, text: str) -> None:  # noqa: FBT001 - a mark, not a behaviour

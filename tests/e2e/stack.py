@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from typer.testing import CliRunner
 
+from infra import cli, cli_models
 from infra.embedded import free_port
 from infra.settings import Settings
 
 RAPPORT = str(Path(sys.executable).with_name("rapport"))
 ADMIN, WRITE = "rk_admin_of_the_tests", "rw_writer_of_the_tests"
+WIDTH = 200
 READY_S, STOP_S, PATIENCE_S = 120.0, 120.0, 30.0
 T = TypeVar("T")
 
@@ -47,7 +50,7 @@ class Stack:
             "RAPPORT_DATA_DIR": str(self.home / "data"),
             "RAPPORT_ADMIN_KEY": ADMIN,
             "RAPPORT_WRITE_KEY": WRITE,
-            "COLUMNS": "200",
+            "COLUMNS": str(WIDTH),
         }
         return {**{k: v for k, v in os.environ.items() if not k.startswith("RAPPORT_")}, **ours, **self.more}
 
@@ -92,18 +95,16 @@ class Stack:
         return self.process.wait(STOP_S)
 
     def cli(self, *arguments: str, code: int = 0) -> str:
-        """Run a command of the command line beside the running installation; returns what it printed."""
-        done = subprocess.run(
-            [RAPPORT, *arguments],
-            env=self.environment,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        """Run a command of the command line beside the running installation; returns what it printed.
+
+        In this process: the start of another one would cost more than what most commands do.
+        """
+        for console in (cli.console, cli_models.console):
+            console.width = WIDTH
+        unset = {name: None for name in os.environ if name.startswith("RAPPORT_")}
+        done = CliRunner().invoke(cli.app, arguments, env={**unset, **self.environment})
+        assert done.exit_code == code, (done.output, done.exception)
+        return done.output
 
     def client(self, key: str = ADMIN) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers={"X-API-Key": key}, timeout=30)

@@ -58,7 +58,7 @@ def test_a_broken_catalogue_is_named_with_its_line(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.mkdir()
     (config / "catalogue.yaml").write_text("version: x\nactions: 7\nplacements: []\n")
-    (config / "purposes.yaml").write_text("purposes: {service: {name: service}}\nother_traits: service\n")
+    (config / "purposes.yaml").write_text("purposes: {service: {name: service, uses: []}}\nother_traits: service\n")
     said = Stack(tmp_path, more={"RAPPORT_CONFIG_DIR": str(config)}).cli("catalog", code=1)
     assert "catalogue.yaml" in said
     assert "2" in said

@@ -52,6 +52,10 @@ def test_a_wrong_profile_is_not_hidden() -> None:
     right = Summary(2, 5967, "1998-01-02")
     text = render(Report("today", "here", Replayed(2, (Compared("1", right, None),), 0.5)))
     assert "1 differ" in text
+    assert Report("today", "here", Replayed(2, (Compared("1", right, None),), 0.5)).problems == [
+        "1 profiles differ from pandas"
+    ]
+    assert Report("today", "here", replayed(), REFERENCE, simulated()).problems == []
     assert "all equal" not in text
 
 
