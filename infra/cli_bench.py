@@ -25,9 +25,9 @@ def bench(
 ) -> None:
     """Measure this machine: stream, ingest, freshness, decisions, bulk and features, each beside its floor."""
     # reason: the benches import training and stream libraries that no other command needs
-    from infra.bench.bed import NotEmpty, Place  # noqa: PLC0415
-    from infra.bench.figures import described, table  # noqa: PLC0415
-    from infra.bench.run import UnknownBench, chosen, run, written  # noqa: PLC0415
+    from infra.bench.bed import NotEmpty, Place  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.bench.figures import described, table  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.bench.run import UnknownBench, chosen, run, written  # noqa: PLC0415 reason: slow to import, seldom needed
 
     try:
         names = chosen(only)

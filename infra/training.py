@@ -17,7 +17,7 @@ from models.dataset import Scope, Vectors, examples_of, export, logged_vectors
 from models.evaluate import Comparison
 from models.registry import Gate, Verdict, judge_promotion
 from models.replayed import replayed_vectors
-from models.scorer import PriorModel, Scorer, load_model
+from models.scorer import PriorModel, Scorer, Unfit, load_model
 from models.train import Plan, Progress, Question, Trained, card_of, evaluate, silent, train
 
 KINDS = ("decision", "outcome")
@@ -67,7 +67,10 @@ def judge(
     champion: Scorer = PriorModel()
     serving = store.champion()
     if serving is not None:
-        champion = load_model(store.files(serving))
+        try:
+            champion = load_model(store.files(serving))
+        except Unfit:
+            champion = PriorModel()  # a champion that cannot serve does not: the assumed rates do
     comparison = evaluate(read_events(settings.archive, KINDS), question, load_model(files), champion)
     return comparison, judge_promotion(card, comparison, gate or Gate())
 

@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from engine.ports import ApiKey
-from infra.drain import applied, published, until
 from infra.embedded import check_port, free_port, start_broker, start_redis
+from infra.kafka_log_drained import applied, published, until
 from infra.ledger_store import ADMIN, WRITER, SqlKeys, new_secret
 from infra.processes import Launch, RunningServer, ServerFailed, answered, private, spawn, until_ready
 from infra.settings import Settings

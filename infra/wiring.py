@@ -173,7 +173,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
 
 def _promote(settings: Settings, version: str, force: bool) -> Mapping[str, Any]:  # noqa: FBT001 reason: as the port has it
     # reason: what trains and judges takes seconds to import, and serving needs none of it
-    from infra.training import promote_now  # noqa: PLC0415
+    from infra.training import promote_now  # noqa: PLC0415 reason: slow to import, seldom needed
 
     return promote_now(settings, version, "asked for over HTTP" if force else "")
 

@@ -50,7 +50,8 @@ class Bare:
         await self._redis.hgetall(FEATURES)
         facts = Facts(traits, SIGNALS, asked["context"])
         open_to = [rule.holds(facts) for rule in self._rules[asked["placement"]]]
-        chances = self._booster.predict(self._rows[: len(open_to)], num_threads=1, validate_features=False)
+        rows = self._rows[: len(open_to)]
+        chances = np.asarray(self._booster.predict(rows, num_threads=1, validate_features=False))
         best = int(np.argmax(np.where(open_to, chances, -1.0)))
         answer = orjson.dumps({"action": best, "probability": float(chances[best]), "all": chances.tolist()})
         await self._producer.send_and_wait(self._topic, answer, partition=best % self._partitions)

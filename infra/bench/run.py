@@ -28,7 +28,7 @@ async def _stream(place: Place, say: Say, _config: Path) -> list[Row]:
 
 async def _feast(place: Place, say: Say, _config: Path) -> list[Row]:
     # reason: Feast takes seconds to import, and no other bench needs it
-    from infra.bench import feast  # noqa: PLC0415
+    from infra.bench import feast  # noqa: PLC0415 reason: slow to import, seldom needed
 
     say("feast: our rows beside its client")
     async with servers_only(place) as bed:

