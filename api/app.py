@@ -27,12 +27,13 @@ from api.routes import (
 )
 from api.throttle import Throttle
 
+# asked for in this order at every request, so what is asked most comes first
 ROUTERS = (
+    decisions.router,
     ingest.router,
     links.router,
     consent.router,
     profiles.router,
-    decisions.router,
     outcomes.router,
     outreach.router,
     models.router,

@@ -7,11 +7,10 @@ from typing import Any
 from engine.catalog import Action, Catalogue
 from engine.decision_id import is_decision_id, profile_of
 from engine.errors import Rejected
-from engine.events import Event
+from engine.events import OWN_SOURCE, Event
 from engine.outcome import KINDS, Outcome, outcome_id
 from engine.records import DecisionRecord
 
-SOURCE = "rapport"
 OUTCOME_OF: dict[str, str] = {
     "Promotion Viewed": "presented",
     "Promotion Clicked": "clicked",
@@ -93,7 +92,7 @@ def outcome_event(outcome: Outcome, record: DecisionRecord | None, catalogue: Ca
     }
     return Event(
         message_id=outcome_id(outcome.decision_id, action_id, outcome.outcome),
-        source=SOURCE,
+        source=OWN_SOURCE,
         kind="outcome",
         name=outcome.outcome,
         at=min(outcome.at, received),

@@ -115,6 +115,10 @@ class Rule:
         self.source = source
         self._compiled = None if source.strip() == "true" else _compile(source)
 
+    def names(self, part: str) -> bool:
+        """Whether the expression may look at this part of the facts."""
+        return part in self.source
+
     def holds(self, facts: Facts) -> bool:
         if self._compiled is None:
             return True

@@ -13,6 +13,7 @@ from engine.identifiers import Identifier, IdentityRules, identify
 
 Raw = Mapping[str, Any]
 CLIENT_KINDS = frozenset({"identify", "track", "page", "screen", "group", "alias", "merge"})
+OWN_SOURCE = "rapport"
 CONSENT_CHANGED = "Segment Consent Preference Updated"
 LONGEST_MESSAGE_ID = 255
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

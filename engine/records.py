@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import EngineError
-from engine.events import Event
+from engine.events import OWN_SOURCE, Event
 
 RECORD_TYPE = "dev.rapport.events.v1"
 MAX_EVENTS = 200
@@ -109,7 +109,7 @@ def decision_event(record: DecisionRecord) -> Event:
     """The decision as an event of the profile it was made for."""
     return Event(
         message_id=record.decision_id,
-        source="rapport",
+        source=OWN_SOURCE,
         kind="decision",
         name=record.placement,
         at=record.at,

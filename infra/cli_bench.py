@@ -26,7 +26,7 @@ def bench(
     """Measure this machine: stream, ingest, freshness, decisions, bulk and features, each beside its floor."""
     # reason: the benches import training and stream libraries that no other command needs
     from infra.bench.bed import NotEmpty, Place  # noqa: PLC0415 reason: slow to import, seldom needed
-    from infra.bench.figures import described, table  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.bench.figures import described, remarks, table  # noqa: PLC0415 reason: slow to import, seldom needed
     from infra.bench.run import UnknownBench, chosen, run, written  # noqa: PLC0415 reason: slow to import, seldom needed
 
     try:
@@ -39,8 +39,7 @@ def bench(
         raise typer.Exit(1) from error
     written(found, out)
     console.print(table(found["rows"]))
-    for row in found["rows"]:
-        if row.note:
-            console.print(f"[dim]{row.bench}, {row.name}: {row.note}[/dim]")
+    for remark in remarks(found["rows"]):
+        console.print(f"[dim]{remark}[/dim]")
     console.print(described(found["machine"]))
     console.print(f"Figures: [bold]{out}[/bold]")

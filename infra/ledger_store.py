@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, cre
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
+from engine.events import OWN_SOURCE
 from engine.ports import ApiKey
 
 _METADATA = MetaData()
@@ -83,7 +84,9 @@ class SqlKeys:
         self._read_at = self._clock()
 
     def add(self, key: ApiKey, secret: str) -> None:
-        """Store a key; only its hash is kept. Raises `KeyNameTaken`."""
+        """Store a key; only its hash is kept. Raises `KeyNameTaken`; our own source is nobody's to write as."""
+        if key.source == OWN_SOURCE:
+            raise KeyNameTaken(f"{OWN_SOURCE} is the source of decisions and outcomes; name another source")
         row = {
             "name": key.name,
             "hash": key_hash(secret),

@@ -96,11 +96,12 @@ class RedisPeople:
         wanted = list(dict.fromkeys(identities))
         pipe = self._redis.pipeline(transaction=False)
         for identity in wanted:
-            self._queue(pipe, identity)
-            pipe.get(index_key(self._at(identity), identity))
+            at = self._at(identity)
+            pipe.mget((fragment_key(at, identity), index_key(at, identity)))
+            pipe.hgetall(consent_key(at, identity))
         answers = await pipe.execute()
-        parts = {identity: (answers[3 * n], answers[3 * n + 1]) for n, identity in enumerate(wanted)}
-        index = {identity: answers[3 * n + 2] for n, identity in enumerate(wanted)}
+        parts = {identity: (answers[2 * n][0], answers[2 * n + 1]) for n, identity in enumerate(wanted)}
+        index = {identity: answers[2 * n][1] for n, identity in enumerate(wanted)}
         persons = {i: decode_index(raw) if raw else (0, Person((i,))) for i, raw in index.items()}
         missing = {m for _, person in persons.values() for m in person.members} - parts.keys()
         if missing:

@@ -55,7 +55,7 @@ def encode_rejects(rejects: Sequence[Reject]) -> Iterator[bytes]:
 def decode_rejects(value: bytes) -> list[Reject]:
     try:
         return _REJECTS.decode(value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
 
 

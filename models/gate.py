@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.catalog import Action, Catalogue, Facts, Placement
+from engine.catalog import Action, Catalogue, Facts, Placement, Rule
 from engine.consent import (
     LATEST_PURPOSE,
     PAIR_PURPOSE,
@@ -74,13 +74,15 @@ class Sights:
             self._by_set[opened] = self._look(opened)
         return self._by_set[opened]
 
-    @property
-    def service(self) -> Facts:
-        """What may be seen for service alone, without the timeline: no rule looks at it, and it is costly to filter."""
+    def service(self, rule: Rule) -> Facts:
+        """What may be seen for service alone, as far as the rule names it. The timeline is left out: no rule looks at
+        it, and it is costly to filter."""
         person = self.person
         state = msgspec.structs.replace(person.profile.state, timeline=())
         bare = msgspec.structs.replace(person.profile, state=state)
         visible = reveal(bare, person.consent, {SERVICE}, person.policy)
+        if not rule.names("signals"):
+            return Facts(_traits(visible), {}, person.context)
         return _facts(observe(visible, person.at), person.context)
 
     def _look(self, purposes: frozenset[str]) -> Sight:
@@ -93,8 +95,11 @@ class Sights:
 
 
 def _facts(observed: Observed, context: Mapping[str, Any]) -> Facts:
-    traits = {name: trait.value for name, trait in observed.visible.traits.items()}
-    return Facts(traits, observed.signals, context)
+    return Facts(_traits(observed.visible), observed.signals, context)
+
+
+def _traits(visible: Visible) -> dict[str, Any]:
+    return {name: trait.value for name, trait in visible.traits.items()}
 
 
 class Screened(msgspec.Struct, frozen=True, eq=False):
@@ -126,4 +131,4 @@ def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hour: int
 
 def segment_of(sights: Sights, catalogue: Catalogue) -> str:
     """The person's segment for cross-profile counts, from what is visible for service alone."""
-    return catalogue.segment.text(sights.service) or UNKNOWN_SEGMENT
+    return catalogue.segment.text(sights.service(catalogue.segment)) or UNKNOWN_SEGMENT

@@ -15,6 +15,7 @@ from api.errors import Problem
 from api.reading import read_json
 from api.representation import PRIVATE, json_answer
 from api.schemas_models import KeyAsk, KeyLine, KeyList, KeyMade
+from engine.events import OWN_SOURCE
 from engine.ports import ApiKey
 
 router = APIRouter(prefix="/v1/keys", tags=["access"])
@@ -57,6 +58,8 @@ def _check(world: World, ask: KeyAsk, taken: frozenset[str]) -> None:
         raise Problem(400, "unknown_role", f"a role is one of {', '.join(sorted(ROLES))}")
     if not set(ask.purposes) <= world.now.purposes.purposes.keys():
         raise Problem(400, "unknown_purpose", f"the purposes here are {', '.join(world.now.purposes.purposes)}")
+    if ask.role == "write" and (ask.source or ask.name) == OWN_SOURCE:
+        raise Problem(400, "own_source", f"{OWN_SOURCE} is the source of decisions and outcomes; name another source")
     if ask.name in taken:
         raise Problem(409, "name_taken", "a key of this name exists or existed; names are never used twice")
 

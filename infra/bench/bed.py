@@ -146,18 +146,10 @@ async def empty(redis_url: str) -> AsyncIterator[Any]:
 async def bare_server(bed: Bed) -> AsyncIterator[int]:
     """FastAPI on uvicorn with nothing of ours around its answers, in a process of its own; gives its port."""
     port = free_port()
-    command: tuple[str, ...] = (
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--factory",
-        "api.bare:bare_app",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
+    command = (
+        *(sys.executable, "-m", "uvicorn", "--factory", "api.bare:bare_app", "--host", HOST, "--port", str(port)),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
     )
-    command += ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
     likeness = launches(bed.settings)["api"]
     server = spawn(dataclasses.replace(likeness, name="bare", command=command))
     try:

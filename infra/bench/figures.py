@@ -104,10 +104,16 @@ def _number(value: float | None) -> str:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    shown = Table("bench", "figure", "ours", "unit", "floor", "ratio", "target", "the floor is")
+    shown = Table("bench", "figure", "ours", "unit", "floor", "ratio", "target")
     for row in rows:
         bounds = [str(b) if of else f"ratio {b}" for b, of in ((row.target, True), (row.ratio_target, False)) if b]
         style = "yellow" if row.missed else ""
         cells = (row.bench, row.name, _number(row.ours), row.unit, _number(row.floor), _number(row.ratio))
-        shown.add_row(*cells, ", ".join(bounds), row.beside, style=style)
+        shown.add_row(*cells, ", ".join(bounds), style=style)
     return shown
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """What each floor is, said once, and what else belongs to single figures."""
+    floors = {f"{row.bench}: the floor is {row.beside}" for row in rows if row.beside}
+    return [*sorted(floors), *(f"{row.bench}, {row.name}: {row.note}" for row in rows if row.note)]

@@ -31,9 +31,9 @@ SMALL, LARGE = "bench_20", "bench_200"
 PURPOSES = ("service", "service", "personalization", "marketing")
 REASONS = ("billing", "fault", "move", "cancel", "advice")
 PEOPLE = 400
-# five clauses, as long as the rules of real catalogues, and true for everybody the bench makes
+# five clauses, as long as the rules of real catalogues, another for each action and true for everybody made here
 RULE = (
-    "has(traits.plan) && has(traits.tenure_months) && traits.tenure_months >= 0 && signals.events_total >= 0.0"
+    "has(traits.plan) && has(traits.tenure_months) && traits.tenure_months >= -{number} && signals.events_total >= 0.0"
     " && (!has(context.reason) || context.reason != 'none')"
 )
 
@@ -64,7 +64,7 @@ def _action(number: int) -> dict[str, Any]:
         "content": {"en": "With your {plan} plan this is for you.", "de": "Das passt zu Ihrem Tarif {plan}."},
         "value": 5.0 + number % 40,
         "prior_rate": 0.05 + 0.01 * (number % 20),
-        "when": RULE,
+        "when": RULE.format(number=number),
         "weights": {"reason:billing": 1.2},
     }
 

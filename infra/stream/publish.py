@@ -145,5 +145,5 @@ async def nowhere(_assigned: Any) -> Mapping[Any, int]:
 def _ids(value: bytes) -> list[str]:
     try:
         return _IDS.decode(value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []

@@ -110,7 +110,7 @@ class Relation:
 def _decode(raw: bytes) -> LinkRecord:
     try:
         return _RECORD.decode(raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # whoever wrote this, it holds no verdict; the watermark moves over it
         return LinkRecord(())
 

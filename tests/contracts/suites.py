@@ -35,6 +35,20 @@ class ConsentsSuite:
             await consents.write({"a": ConsentChange({"marketing": YES})})
             assert (await consents.held(["a"]))["a"].statements == {"marketing": (NO,)}
 
+    async def test_at_the_same_moment_a_no_stands_against_a_yes(self) -> None:
+        yes = Statement(GRANTED, NO.at, "page")
+        async with self.opened() as consents:
+            await consents.write({"a": ConsentChange({"marketing": NO}), "b": ConsentChange({"marketing": yes})})
+            await consents.write({"a": ConsentChange({"marketing": yes}), "b": ConsentChange({"marketing": NO})})
+            found = await consents.held(["a", "b"])
+        assert [held.statements["marketing"] for held in found.values()] == [(NO,), (NO,)]
+
+    async def test_an_empty_setting_removes_it(self) -> None:
+        async with self.opened() as consents:
+            await consents.write({"a": ConsentChange(settings={"time_zone": "UTC", "language": "de"})})
+            await consents.write({"a": ConsentChange(settings={"time_zone": ""})})
+            assert (await consents.held(["a"]))["a"].settings == {"language": "de"}
+
     async def test_preferences_and_settings_are_kept_beside_each_other(self) -> None:
         change = ConsentChange(preferences={"email": {"news": False, "all": True}}, settings={"time_zone": "UTC"})
         async with self.opened() as consents:

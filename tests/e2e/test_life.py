@@ -101,14 +101,14 @@ def _every_event_once(stack: Stack, events: int) -> None:
     assert {position.incarnation for position, _, _ in rows} == {1, 2}
 
 
-def test_a_worker_that_dies_is_started_again(mine: Stack) -> None:
-    mine.send(person("w-1"))
-    mine.profile("user_id:w-1")
-    worker = next(pid for pid in descendants(_pid(mine)) if b"infra.stream.folding" in _command(pid))
+def test_a_worker_that_dies_is_started_again(stack: Stack) -> None:
+    stack.send(person("w-1"))
+    stack.profile("user_id:w-1")
+    worker = next(pid for pid in descendants(_pid(stack)) if b"infra.stream.folding" in _command(pid))
     os.kill(worker, signal.SIGKILL)
-    mine.send(happened("w-1", "Order Completed", revenue=1))
-    mine.profile("user_id:w-1", lambda p: p["signals"]["purchases_30d"] > 0.5)
-    assert "starting it again" in mine.log.read_text()
+    stack.send(happened("w-1", "Order Completed", revenue=1))
+    stack.profile("user_id:w-1", lambda p: p["signals"]["purchases_30d"] > 0.5)
+    assert "starting it again" in stack.log.read_text()
 
 
 def _pid(stack: Stack) -> int:

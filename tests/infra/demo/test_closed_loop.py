@@ -22,6 +22,7 @@ def played(plan: Plan) -> tuple[Curve, InProcessDesk, list[tuple[str, int, int]]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_loop_learns() -> None:
     curve, desk, steps = played(SMALL)
     assert steps[-1] == ("decisions", 3600, 3600)
