@@ -9,6 +9,7 @@ import uvicorn
 
 from api.app import serve_app
 from api.deps import Limits, World
+from infra.collector import look_seldom
 from infra.settings import Settings
 from infra.wiring import open_world
 
@@ -20,6 +21,7 @@ async def opening() -> AsyncIterator[World]:
     async with open_world(settings) as opened:
         adapters = {field.name: getattr(opened, field.name) for field in dataclasses.fields(opened)}
         limits = Limits(batch_bytes=settings.batch_bytes, requests_per_second=settings.ingest_rate)
+        look_seldom()
         yield World(**adapters, limits=limits)
 
 

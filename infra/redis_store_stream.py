@@ -166,6 +166,15 @@ class PartitionStore:
     async def alive(self, name: str) -> bool:
         return bool(await self._redis.exists(f"rapport:alive:{name}"))
 
+    async def note_paused(self, partition: int, seconds: float) -> None:
+        """Say for so long that a partition pauses, because most of its events are rejected."""
+        await self._redis.set(f"rapport:paused:{partition}", 1, px=int(seconds * 1000) + 1000)
+
+    async def paused(self, partitions: int) -> list[int]:
+        """The partitions that pause now."""
+        found = [await self._redis.exists(f"rapport:paused:{partition}") for partition in range(partitions)]
+        return [partition for partition, there in enumerate(found) if there]
+
     async def watermark(self, partition: int) -> Position:
         """Where the partition stands; (0, partition, -1) if it never began."""
         found = await self._redis.hmget(watermark_key(partition), ["i", "o"])

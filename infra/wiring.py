@@ -66,6 +66,10 @@ class Opened:
     promote: Callable[[str, bool], Awaitable[Mapping[str, Any]]]
 
 
+class Paused(Exception):
+    """The stream waits for somebody to look."""
+
+
 class ServerHealth:
     """Asks each server something small."""
 
@@ -79,6 +83,7 @@ class ServerHealth:
         redis, kafka = await asyncio.gather(self._asked(self._redis.ping), self._asked(self._broker))
         return {
             "worker": await self._asked(self._worker),
+            "stream": await self._asked(self._flowing),
             "publisher": await self._asked(self._publisher),
             "redis": redis,
             "kafka": kafka,
@@ -88,6 +93,10 @@ class ServerHealth:
 
     async def _worker(self) -> None:
         await self._beating("worker")
+
+    async def _flowing(self) -> None:
+        if await self._store.paused(self._settings.partitions):
+            raise Paused("most events of a partition are rejected; see `rapport rejects list`")
 
     async def _publisher(self) -> None:
         await self._beating("publisher")
@@ -103,6 +112,8 @@ class ServerHealth:
         try:
             async with asyncio.timeout(3):
                 await question()
+        except Paused as paused:
+            return str(paused)
         except (*FAILURES, Unavailable, RuntimeError) as error:
             return f"does not answer ({type(error).__name__})"
         return ""

@@ -22,6 +22,8 @@ from infra.stream.shell import Fatal, persist
 log = logging.getLogger("rapport.advance")
 CACHE_SIZE = 5_000
 TAIL_SECONDS = 0.2
+# of so many events more than this share rejected is no accident: somebody should look before the rest goes the same way
+JUDGED_TOGETHER, ABNORMAL = 200, 0.5
 
 
 class Folder(msgspec.Struct):
@@ -48,6 +50,7 @@ class Outside(msgspec.Struct, frozen=True):
     notify: Callable[[int, Sequence[str]], Awaitable[None]]
     wake_outbox: Callable[[int], None]
     tail_limit: int = 20_000
+    pause_s: float = 30.0
 
 
 class Partition:
@@ -64,6 +67,7 @@ class Partition:
         self.applied = 0
         self.skipped = 0
         self.refused = 0
+        self._judged = self._bad = 0
 
     async def take(self, offset: int, raw: bytes) -> None:
         """Apply one record, or skip it if it was applied before. Returns only when Redis has it."""
@@ -110,7 +114,7 @@ class Partition:
             await self._effects((), sorted({event.home for event in _events(raw)}))
 
     async def _apply(self, mark: Position, records: Sequence[tuple[Position, bytes]]) -> None:
-        now = self._outside.clock()
+        now, applied = self._outside.clock(), self.applied
         work = await self._fold(records, now)
         if work.rejects:
             await persist(self._outside.reject, work.rejects)
@@ -141,6 +145,19 @@ class Partition:
         await self._effects(narrowed, sorted(work.touched))
         if answer.tail > self._outside.tail_limit:
             await self._wait_for_archive()
+        await self._judge(max(self.applied - applied, len(work.rejects)), len(work.rejects))
+
+    async def _judge(self, events: int, rejects: int) -> None:
+        """Pause for a while when most of what came was rejected; readiness says so."""
+        self._judged, self._bad = self._judged + events, self._bad + rejects
+        if self._judged < JUDGED_TOGETHER:
+            return
+        abnormal = self._bad > ABNORMAL * self._judged
+        self._judged = self._bad = 0
+        if abnormal:
+            log.warning("partition %d pauses: most of its events are rejected", self.number)
+            await persist(self._outside.store.note_paused, self.number, self._outside.pause_s)
+            await asyncio.sleep(self._outside.pause_s)
 
     async def _effects(self, narrowed: Sequence[Said], homes: Sequence[str]) -> None:
         """What follows a batch and may be done again: narrowing elsewhere, notices."""

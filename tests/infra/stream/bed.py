@@ -61,6 +61,7 @@ class Bed:
         self.told: list[str] = []
         self.woken = 0
         self.tail_limit = 20_000
+        self.pause_s = 0.2
         self._now = START
 
     def clock(self) -> int:
@@ -79,6 +80,7 @@ class Bed:
             notify=self._notify,
             wake_outbox=self._wake,
             tail_limit=self.tail_limit,
+            pause_s=self.pause_s,
         )
         return Partition(0, incarnation, outside)
 

@@ -11,7 +11,7 @@ from engine.identity import OBSERVED
 from engine.outcome import Outcome
 from engine.records import Position, Record, encode
 from engine.replay import replay
-from infra.stream.advance import TAIL_SECONDS
+from infra.stream.advance import JUDGED_TOGETHER, TAIL_SECONDS
 from infra.stream.shell import Fatal
 from tests.infra.stream.bed import RULES, START, Bed, event, id_of, record
 
@@ -126,6 +126,33 @@ async def test_one_bad_event_is_rejected_alone(bed: Bed) -> None:
     assert (reject.index, reject.code) == (1, "OverflowError")
     assert (await bed.view()).profile.state.count == 2
     assert not (await bed.view("bob")).known
+
+
+async def test_where_most_is_rejected_the_partition_pauses_and_goes_on(bed: Bed) -> None:
+    partition = bed.partition()
+    for offset in range(JUDGED_TOGETHER - 1):
+        await partition.take(offset, b"no record of ours")
+    assert await bed.store.paused(1) == []
+    taking = asyncio.create_task(partition.take(JUDGED_TOGETHER - 1, b"no record of ours"))
+    told: list[list[int]] = []
+    while not taking.done():
+        told.append(await bed.store.paused(1))
+        await asyncio.sleep(0.01)
+    assert [0] in told
+    await taking
+    await partition.take(JUDGED_TOGETHER, record(event()))
+    assert (await bed.view()).profile.state.count == 1
+    assert len(bed.rejected) == JUDGED_TOGETHER
+
+
+async def test_a_few_rejects_among_many_pause_nothing(bed: Bed) -> None:
+    partition = bed.partition()
+    bad = msgspec.structs.replace(event(user="bob"), received=1 << 53, at=START)
+    for offset in range(4):
+        good = [event(minute=n, messageId=f"{offset}-{n}") for n in range(60)]
+        await partition.take(offset, record(*good, *([bad] * 20)))
+    assert await bed.store.paused(1) == []
+    assert len(bed.rejected) == 80
 
 
 async def test_the_same_message_twice_is_once(bed: Bed) -> None:
