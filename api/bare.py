@@ -1,5 +1,5 @@
 """The floor under our HTTP figures: FastAPI on uvicorn as we run it, with nothing of ours around the answer. Only a
-bench serves it: `uvicorn --factory api.bare:bare_app`."""
+bench serves it: `uvicorn --factory api.bare:empty_app`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,8 +9,24 @@ from fastapi import FastAPI, Request, Response
 from infra.bench.bare import open_bare
 from infra.settings import Settings
 
+JSON = "application/json"
 
-def bare_app() -> FastAPI:
+
+def empty_app() -> FastAPI:
+    """Reads a body and answers with an empty object."""
+    app = FastAPI()
+
+    @app.post("/empty")
+    async def empty(request: Request) -> Response:
+        await request.body()
+        return Response(b"{}", media_type=JSON)
+
+    return app
+
+
+def decision_app() -> FastAPI:
+    """Answers with a bare decision."""
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_bare(Settings()) as decide:
@@ -21,11 +37,6 @@ def bare_app() -> FastAPI:
 
     @app.post("/decision")
     async def decision(request: Request) -> Response:
-        return Response(await request.app.state.decide(await request.body()), media_type="application/json")
-
-    @app.post("/empty")
-    async def empty(request: Request) -> Response:
-        await request.body()
-        return Response(b"{}", media_type="application/json")
+        return Response(await request.app.state.decide(await request.body()), media_type=JSON)
 
     return app

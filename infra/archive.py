@@ -111,6 +111,12 @@ class Archive:
         last = {f"links/{position.incarnation}": position.offset for position, _ in fresh}
         return self._commit(table, pa.table(columns, LINK_SCHEMA), last)
 
+    def tidy(self) -> None:
+        """Gather the many small files that appends leave into few large ones; rows stay as they are."""
+        for table in self._tables.values():
+            table.update_incremental()
+            table.optimize.compact()
+
     def _latest(self, url: str, schema: pa.Schema) -> DeltaTable:
         """The table as it is now, made if need be: rows must never go where they were not looked for."""
         known = self._tables.get(url)

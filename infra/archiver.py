@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from infra.archive import ARCHIVE_FAILURES, Archive
+from infra.collector import look_seldom
 from infra.redis_store import FAILURES, connect
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore, TailEntry
@@ -16,6 +17,8 @@ from infra.settings import Settings
 log = logging.getLogger("rapport.archiver")
 RECORDS_PER_ROUND = 400
 PAUSE_SECONDS = 0.5
+# every append leaves a file per day, and who reads the archive opens each of them
+TIDY_AFTER = 300
 
 
 class Archiver:
@@ -28,6 +31,7 @@ class Archiver:
         self._links = LinkStore(redis, settings.partitions)
         self._archive = Archive(settings.archive)
         self._clock = clock
+        self._appends = 0
 
     async def round(self) -> int:
         """Archive what waits, oldest first; returns the number of records moved."""
@@ -39,7 +43,12 @@ class Archiver:
             last = {entry.position.partition: entry.position for entry in entries}
             for position in last.values():
                 await self._store.trim_tail(position)
-        return len(entries) + await self._round_links()
+        moved = len(entries) + await self._round_links()
+        self._appends += bool(moved)
+        if self._appends >= TIDY_AFTER:
+            self._appends = 0
+            await asyncio.to_thread(self._archive.tidy)
+        return moved
 
     async def _round_links(self) -> int:
         records = await self._links.tail(RECORDS_PER_ROUND)
@@ -77,6 +86,7 @@ def run_archiver(settings: Settings, clock: Callable[[], int]) -> None:
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
         await Archiver(settings, clock).run(stop)
 
+    look_seldom()
     asyncio.run(main())
 
 

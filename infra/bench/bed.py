@@ -113,7 +113,14 @@ async def servers_only(place: Place, config: Path = DEMO_CONFIG) -> AsyncIterato
                 await prepare(running.settings)
                 yield Bed(running.settings, running)
         finally:
-            await running.stop()
+            await _end(running)
+
+
+async def _end(running: Running) -> None:
+    """What a bench leaves behind is thrown away, so nobody drains."""
+    for child in running.children.values():
+        child.process.kill()
+    await running.stop()
 
 
 @contextlib.asynccontextmanager
@@ -124,7 +131,7 @@ async def whole(place: Place, config: Path = DEMO_CONFIG) -> AsyncIterator[Bed]:
         if place.redis_url:
             await stack.enter_async_context(empty(place.redis_url))
         running = await start(settings, Console(quiet=True))
-        stack.push_async_callback(running.stop)
+        stack.push_async_callback(_end, running)
         yield Bed(running.settings, running)
 
 
@@ -143,11 +150,11 @@ async def empty(redis_url: str) -> AsyncIterator[Any]:
 
 
 @contextlib.asynccontextmanager
-async def bare_server(bed: Bed) -> AsyncIterator[int]:
+async def bare_server(bed: Bed, factory: str) -> AsyncIterator[int]:
     """FastAPI on uvicorn with nothing of ours around its answers, in a process of its own; gives its port."""
     port = free_port()
     command = (
-        *(sys.executable, "-m", "uvicorn", "--factory", "api.bare:bare_app", "--host", HOST, "--port", str(port)),
+        *(sys.executable, "-m", "uvicorn", "--factory", f"api.bare:{factory}", "--host", HOST, "--port", str(port)),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
     )
     likeness = launches(bed.settings)["api"]

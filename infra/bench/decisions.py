@@ -40,7 +40,7 @@ async def run(place: Place, say: Say, config: Path) -> list[Row]:
     async with whole(place, config) as bed:
         await _furnish(bed, say)
         rows: list[Row] = []
-        async with bare_server(bed) as port:
+        async with bare_server(bed, "decision_app") as port:
             doors = (Door(bed.settings.port, "/v1/decisions", bed.settings.admin_key), Door(port, "/decision", ""))
             for candidates, placement in ((20, SMALL), (200, LARGE)):
                 say(f"decisions: {candidates} candidates")
@@ -60,7 +60,7 @@ async def run_bulk(place: Place, say: Say, config: Path) -> list[Row]:
         sent = await _sent(Load(bed.settings.port, "/v1/decisions/bulk", bulk, key, 2, seconds))
         say("bulk: the floor")
         single = keep_bodies(bed.settings.data_dir, "single", questions(SMALL))
-        async with bare_server(bed) as port:
+        async with bare_server(bed, "decision_app") as port:
             floor = await _sent(Load(port, "/decision", single, "", CONNECTIONS, seconds / 2))
     rate = BULK_ROWS * sent.answered / sent.seconds
     beside = "the bare decision, asked one by one from eight connections"

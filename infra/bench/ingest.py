@@ -7,7 +7,6 @@ from infra.bench.bed import Bed, Place, bare_server, whole
 from infra.bench.client import Load, Sent, keep_bodies, send
 from infra.bench.figures import Row, Say, more, percentile
 from infra.bench.people import batch
-from infra.bench.world import keep_model
 
 BATCH, CONNECTIONS, USERS = 100, 8, 5000
 FLOOR_IS = "bare FastAPI on uvicorn reading the same batches and answering {}"
@@ -44,8 +43,7 @@ def _good(sent: Sent) -> None:
 
 
 async def _floor(bed: Bed, bodies: str, seconds: float) -> float:
-    keep_model(bed.settings)
-    async with bare_server(bed) as port:
+    async with bare_server(bed, "empty_app") as port:
         sent = await send(_load(port, "/empty", bodies, seconds))
     _good(sent)
     return sent.answered / sent.seconds

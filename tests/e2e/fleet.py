@@ -83,7 +83,7 @@ class Fleet:
 
     async def applied(self) -> int:
         """How many records all partitions have applied."""
-        marks = [await self.store.watermark(p) for p in range(self.settings.partitions)]
+        marks = await asyncio.gather(*(self.store.watermark(p) for p in range(self.settings.partitions)))
         return sum(mark.offset + 1 for mark in marks)
 
     async def until_applied(self, records: int) -> int:

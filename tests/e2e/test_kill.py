@@ -26,7 +26,8 @@ from infra.wiring import prepare
 from tests.e2e.fleet import SECRET, START, Fleet, accepted
 from tests.engine.likeness import assert_like_fragments
 
-EVENTS, TOGETHER, KILLS = 6000, 12, 10
+# more than a second of work, so that a kill is in the middle of it also where this process is slow to strike
+EVENTS, TOGETHER, KILLS = 30_000, 60, 10
 REAL = pytest.param(("real_kafka", "real_redis"), marks=[pytest.mark.kafka, pytest.mark.redis], id="real")
 EMBEDDED = pytest.param(("embedded_broker", "embedded_redis"), id="embedded")
 pytestmark = pytest.mark.slow
@@ -65,12 +66,14 @@ async def test_ten_kills_lose_nothing_and_double_nothing(fleet: Fleet) -> None:
     draw, events = Random(20), accepted(EVENTS, seed=20)
     await fleet.append(events, TOGETHER)
     total = await _records(fleet)
-    points = sorted(draw.sample(range(5, total - 5), KILLS))
-    for point in points:
+    done = 0
+    for left in range(KILLS, 0, -1):
         worker = fleet.start()
-        await fleet.until_applied(point)
+        await fleet.until_applied(done + draw.randint(1, (total - done) // (left + 1)))
         worker.process.kill()
         worker.process.wait()
+        done = await fleet.applied()
+        assert done < total
         await _archive(fleet, trimmed=draw.random() < 0.5)
     fleet.start()
     assert await fleet.until_applied(total) == total
