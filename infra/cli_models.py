@@ -22,6 +22,9 @@ console = Console()
 HOUR_MS = 3_600_000
 Window = Annotated[float, typer.Option("--window", help="Outcome window in hours; younger decisions do not count.")]
 Placement = Annotated[str, typer.Option(help="Only decisions of this placement.")]
+Judged = Annotated[
+    str, typer.Option("--placement", help="Judge on this placement's decisions: the one that explores most.")
+]
 Vectors = Annotated[str, typer.Option(help="logged, or replayed: recomputed under today's feature spec.")]
 Version = Annotated[str, typer.Argument(help="A version from `rapport models`; default: the newest.")]
 
@@ -97,14 +100,14 @@ def _stages() -> Any:
         yield update
 
 
-def evaluate(version: Version = "") -> None:
+def evaluate(version: Version = "", placement: Judged = "") -> None:
     """Compare a version with the champion on decisions it did not learn from, and say what the gate would say."""
     from infra.training import judge  # noqa: PLC0415 reason: slow to import, seldom needed
 
     settings = Settings()
     with _refusals(), console.status("reading the archive"):
         named = _newest(settings, version)
-        comparison, verdict = judge(settings, named)
+        comparison, verdict = judge(settings, named, placement=placement)
     _show(named, comparison, verdict)
 
 
@@ -126,6 +129,7 @@ def _numbers(found: Estimate) -> tuple[str, str, str, str]:
 
 def promote(
     version: Version = "",
+    placement: Judged = "",
     force: Annotated[str, typer.Option(help="Promote against the gate, for this reason (kept in the history).")] = "",
 ) -> None:
     """Let a version serve if the gate says it is better; every API process follows within two seconds."""
@@ -133,7 +137,7 @@ def promote(
 
     settings = Settings()
     with _refusals(), console.status("judging"):
-        found = promote_now(settings, _newest(settings, version), force)
+        found = promote_now(settings, _newest(settings, version), force, placement)
     console.print(("[green]" if found["promoted"] else "[yellow]") + found["text"])
     if not found["promoted"]:
         raise typer.Exit(2)

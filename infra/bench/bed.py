@@ -120,6 +120,8 @@ async def _end(running: Running) -> None:
     """What a bench leaves behind is thrown away, so nobody drains."""
     for child in running.children.values():
         child.process.kill()
+        child.process.wait()
+    running.children.clear()
     await running.stop()
 
 
