@@ -28,13 +28,12 @@ class Step(msgspec.Struct, frozen=True):
     counts: tuple[tuple[str, int], ...] = ()
 
 
+OUTCOME = "outcome"
 LONGEST_REASON = 200
 _EXPLICIT = {"link": POSITIVE, "unlink": NEGATIVE}
 
 
 def _claims(fragment: Fragment, event: Event, rules: Rules) -> Iterator[Claim]:
-    if len(event.identifiers) < 2:
-        return
     home = event.identifiers[0]
     verdict = _EXPLICIT.get(event.kind)
     for other in event.identifiers[1:]:
@@ -52,8 +51,6 @@ def _claims(fragment: Fragment, event: Event, rules: Rules) -> Iterator[Claim]:
 
 
 def _counts(event: Event) -> Iterator[tuple[str, int]]:
-    if event.kind != "outcome":
-        return
     counted = "presented" if event.name in SHOWN else event.name if event.name in BY_CUSTOMER else None
     if counted is not None:
         properties = event.properties
@@ -65,4 +62,7 @@ def advance(fragment: Fragment, event: Event, rules: Rules) -> Step:
     after = fold(fragment, event)
     if after is fragment:
         return Step(fragment, False)
-    return Step(after, True, tuple(_claims(fragment, event, rules)), tuple(_counts(event)))
+    # nearly every event has one identifier and is no outcome: nothing is built for what has no effects
+    claims = tuple(_claims(fragment, event, rules)) if len(event.identifiers) > 1 else ()
+    counts = tuple(_counts(event)) if event.kind == OUTCOME else ()
+    return Step(after, True, claims, counts)

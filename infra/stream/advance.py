@@ -202,7 +202,8 @@ class Partition:
         work.claims += step.claims
         for name, count in step.counts:
             work.counts[name] = work.counts.get(name, 0) + count
-        work.said += _said(event)
+        if event.consent:
+            work.said += _said(event)
         if event.kind == "decision" and isinstance(event.properties.get("record"), bytes):
             work.decisions[event.message_id] = event.properties["record"]
 

@@ -82,7 +82,7 @@ class Worker:
             clock=now_ms,
             reject=self.reject,
             notify=self.notify,
-            wake_outbox=lambda partition: self.outboxes[partition].wake(),
+            wake_outbox=self._wake,
             tail_limit=self.settings.tail_limit,
         )
 
@@ -130,6 +130,12 @@ class Worker:
 
     def _around(self) -> Around:
         return Around(self.links, self.store, self.configuration.current.identity, self.notify_people)
+
+    def _wake(self, partition: int) -> None:
+        # a record may end after its partition went to another worker, whose sender then sends what waits
+        sender = self.outboxes.get(partition)
+        if sender is not None:
+            sender.wake()
 
     async def _send_links(self, value: bytes) -> None:
         await self.sender.send(self.topic(LINKS), value, 0)
