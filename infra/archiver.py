@@ -16,7 +16,7 @@ from infra.settings import Settings
 
 log = logging.getLogger("rapport.archiver")
 RECORDS_PER_ROUND = 400
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 1.0
 # every append leaves a file per day, and who reads the archive opens each of them
 TIDY_AFTER = 300
 

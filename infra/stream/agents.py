@@ -1,6 +1,7 @@
 """The Faust agents. Each takes a record, hands it to its station and lets Faust commit; whatever goes wrong stays
 inside the loop's body, because an exception that leaves it would cost the record."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -43,7 +44,17 @@ def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
         datadir=str(home),
     )
     app.transport = WatermarkTransport(app.conf.broker_consumer, app, positions, wait)
+    app.task()(_plain_logging(settings.log_level))
     return app
+
+
+def _plain_logging(level: str) -> Callable[[], Awaitable[None]]:
+    """Faust's progress spinner makes every library write debug records, which nobody sees, and leaves it at that."""
+
+    async def restore() -> None:
+        logging.getLogger().setLevel(level.upper())
+
+    return restore
 
 
 def one_by_one(app: faust.App, topic: Any, station: str, take: Take) -> Any:
