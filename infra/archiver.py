@@ -13,9 +13,12 @@ from infra.redis_store import FAILURES, connect
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore, TailEntry
 from infra.settings import Settings
+from infra.stepping_back import step_back
 
 log = logging.getLogger("rapport.archiver")
 RECORDS_PER_ROUND = 400
+# writing tables comes in bursts on every core; what waits for an answer goes first, and a full tail holds the fold
+BEHIND_THE_FOLD = 5
 PAUSE_SECONDS = 1.0
 # every append leaves a file per day, and who reads the archive opens each of them
 TIDY_AFTER = 300
@@ -87,6 +90,7 @@ def run_archiver(settings: Settings, clock: Callable[[], int]) -> None:
         await Archiver(settings, clock).run(stop)
 
     look_seldom()
+    step_back(BEHIND_THE_FOLD)
     asyncio.run(main())
 
 

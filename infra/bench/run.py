@@ -15,7 +15,8 @@ from infra.bench.figures import Row, Say, Target, machine
 from infra.bench.world import write_config
 
 Bench = Callable[[Place, Say, Path], Awaitable[list[Row]]]
-FEAST_TARGETS = {"write 1 x 40": 20.0, "write 100 x 40": 6.0, "read 1": 8.0}
+FEAST_TARGETS = {"write 1 x 40": 20.0, "write 100 x 40": 6.0}
+READ_TARGET = 8.0
 
 
 class UnknownBench(ValueError):
@@ -37,9 +38,12 @@ async def _feast(place: Place, say: Say, _config: Path) -> list[Row]:
 
 
 def _feast_row(one: dict[str, Any]) -> Row:
-    bound = next((Target(b) for name, b in FEAST_TARGETS.items() if one["name"].startswith(name)), None)
-    figures = {name: one[name] for name in ("name", "ours", "unit", "floor", "ratio")}
-    return Row("feast", **figures, ratio_target=bound, beside="feast.FeatureStore on the same Redis")
+    name = one["name"]
+    # the target is about Feast's usual, blocking client
+    bound = READ_TARGET if name.startswith("read") and "blocking" in name else FEAST_TARGETS.get(name)
+    target = None if bound is None else Target(bound)
+    figures = {key: one[key] for key in ("name", "ours", "unit", "floor", "ratio")}
+    return Row("feast", **figures, ratio_target=target, beside="feast.FeatureStore on the same Redis")
 
 
 BENCHES: dict[str, Bench] = {
