@@ -20,15 +20,17 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What an event did. `counts` are increments of cross-profile counters keyed `action|segment|outcome`."""
+    """What an event did. `counts` are increments of cross-profile counters keyed `action|segment|outcome`;
+    `derived` says whether anything that is derived from a profile (features, queues) can be another now."""
 
     fragment: Fragment
     changed: bool
+    derived: bool = False
     claims: tuple[Claim, ...] = ()
     counts: tuple[tuple[str, int], ...] = ()
 
 
-OUTCOME = "outcome"
+OUTCOME, DECISION = "outcome", "decision"
 LONGEST_REASON = 200
 _EXPLICIT = {"link": POSITIVE, "unlink": NEGATIVE}
 
@@ -62,7 +64,9 @@ def advance(fragment: Fragment, event: Event, rules: Rules) -> Step:
     after = fold(fragment, event)
     if after is fragment:
         return Step(fragment, False)
+    # a decision adds a line to the timeline and nothing that is counted; it may be the first word of somebody, though
+    derived = event.kind != DECISION or not fragment.state.count
     # nearly every event has one identifier and is no outcome: nothing is built for what has no effects
     claims = tuple(_claims(fragment, event, rules)) if len(event.identifiers) > 1 else ()
     counts = tuple(_counts(event)) if event.kind == OUTCOME else ()
-    return Step(after, True, claims, counts)
+    return Step(after, True, derived, claims, counts)

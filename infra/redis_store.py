@@ -5,6 +5,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -37,12 +38,23 @@ def connect(url: str) -> RedisClient:
     since the keys of one call share a slot."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
     options: dict[str, Any] = {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "retry": retry}
-    address, _, query = url.partition("?")
-    if "cluster=true" in query:
+    address, clustered = nearest(url)
+    if clustered:
         return RedisCluster.from_url(address, **options)
     options["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
     # a crowd waits for a connection instead of being refused one
-    return Redis.from_pool(BlockingConnectionPool.from_url(url, max_connections=64, timeout=SECONDS, **options))
+    return Redis.from_pool(BlockingConnectionPool.from_url(address, max_connections=64, timeout=SECONDS, **options))
+
+
+def nearest(url: str) -> tuple[str, bool]:
+    """The address redis-py takes, and whether a cluster is there. `?socket=/path` names the same server's local
+    socket, which answers in half the time of TCP; clients that know only TCP, like Feast's, use the rest of the URL."""
+    address, _, query = url.partition("?")
+    said = parse_qs(query)
+    if said.get("cluster") == ["true"]:
+        return address, True
+    path = said.get("socket", [""])[0]
+    return (f"unix://{path}?db={urlsplit(address).path.strip('/') or 0}", False) if path else (url, False)
 
 
 def encode_index(version: int, members: Sequence[str]) -> bytes:

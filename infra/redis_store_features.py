@@ -5,12 +5,13 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
 import redis
 from redis.asyncio import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from engine.catalog import Action
 from engine.ports import Unavailable
@@ -30,7 +31,7 @@ from infra.feast_layout import (
     layout_of,
     tombstone,
 )
-from infra.redis_store import FAILURES, RedisClient
+from infra.redis_store import FAILURES, RedisClient, nearest
 
 # rows per script: below, calls dominate; above, everybody else waits for Redis
 TOGETHER = 50
@@ -155,20 +156,39 @@ class FeatureRows:
 
 
 class BlockingRows:
-    """Reads the rows of one view without an event loop: for scripts, notebooks and whoever would use Feast's client."""
+    """Reads the rows of one view without an event loop: for scripts, notebooks and whoever would use Feast's client.
+    One thread's: it keeps a connection of its own."""
 
     def __init__(self, redis_url: str, layout: Layout) -> None:
         self._redis: Any = connect_blocking(redis_url)
         self._layout = layout
         self._reader = RowReader(layout)
+        self._line: Any = None
 
     def read(self, *key: str) -> StoredRow | None:
         """The row of one entity; None when it was never written or was removed. Raises `Unavailable`."""
         with _answering():
-            return self._reader.row(self._redis.hgetall(self._layout.key(*key)))
+            return self._reader.row(self._asked(self._layout.key(*key)))
+
+    def _asked(self, key: bytes) -> Mapping[bytes, bytes]:
+        if isinstance(self._redis, redis.RedisCluster):
+            return cast(Mapping[bytes, bytes], self._redis.hgetall(key))
+        # a connection of our own: redis-py's client around it costs more than the answer
+        self._line = line = self._line or self._redis.connection_pool.get_connection()
+        command = line.pack_command("HGETALL", key)
+        try:
+            found = _exchange(line, command)
+        except RedisConnectionError:
+            found = _exchange(line, command)  # it may only have been idle for too long; sending connects anew
+        return found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
 
     def close(self) -> None:
         self._redis.close()
+
+
+def _exchange(line: Any, command: Any) -> Any:
+    line.send_packed_command(command)
+    return line.read_response()
 
 
 class RedisFeatures:
@@ -240,10 +260,8 @@ class RedisFeatures:
 
 def connect_blocking(url: str) -> Any:
     """A client without an event loop for one server, or for a cluster where the URL says `?cluster=true`."""
-    address, _, query = url.partition("?")
-    if "cluster=true" in query:
-        return redis.RedisCluster.from_url(address)
-    return redis.Redis.from_url(url)
+    address, clustered = nearest(url)
+    return redis.RedisCluster.from_url(address) if clustered else redis.Redis.from_url(address)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ class Folder(msgspec.Struct):
 
     fragments: dict[str, Stored]
     touched: dict[str, Stored]
+    derived: set[str]
     counts: dict[str, int]
     claims: list[Claim]
     said: list[Said]
@@ -142,7 +143,7 @@ class Partition:
         self._keep(work.touched)
         if work.claims:
             self._outside.wake_outbox(self.number)
-        await self._effects(narrowed, sorted(work.touched))
+        await self._effects(narrowed, sorted(work.derived))
         if answer.tail > self._outside.tail_limit:
             await self._wait_for_archive()
         await self._judge(max(self.applied - applied, len(work.rejects)), len(work.rejects))
@@ -173,7 +174,7 @@ class Partition:
             length = await persist(self._outside.store.tail_length, self.number)
 
     async def _fold(self, records: Sequence[tuple[Position, bytes]], now: int) -> Folder:
-        work = Folder({}, {}, {}, [], [], {}, [])
+        work = Folder({}, {}, set(), {}, [], [], {}, [])
         read = [(position, _read(position, raw, work)) for position, raw in records]
         homes = list(dict.fromkeys(event.home for _, events in read for event in events))
         unknown = [home for home in homes if home not in self._cache]
@@ -199,6 +200,8 @@ class Partition:
             return
         after = Stored(*applied, step.fragment)
         work.fragments[event.home] = work.touched[event.home] = after
+        if step.derived:
+            work.derived.add(event.home)
         work.claims += step.claims
         for name, count in step.counts:
             work.counts[name] = work.counts.get(name, 0) + count

@@ -72,6 +72,7 @@ def sign_in(page: Page, place: str = "/desk") -> None:
     page.get_by_label("API key").fill(AGENT)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.wait_for_load_state("load")  # keys pressed before the script is there go nowhere
 
 
 def keep(page: Page, name: str) -> None:

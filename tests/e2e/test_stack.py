@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from engine.decision_id import profile_of
 from engine.records import partition_of
-from infra.archive import find_decision
+from infra.archive import find_decision, read_events
 from infra.kafka_log import bootstrap
 from infra.model_store import ModelStore
 from infra.redis_store import connect
@@ -224,6 +224,7 @@ def _learnable(stack: Stack, decisions: int) -> None:
             outcomes = [one for n, d in enumerate(made[start : start + 200]) for one in _reaction(d, start + n)]
             taken = client.post("/v1/outcomes", json={"outcomes": outcomes})
             assert taken.is_success, taken.text
+    until(lambda: read_events(stack.settings.archive, ("outcome",)).num_rows >= 2 * decisions)
 
 
 def _reaction(decision: dict[str, Any], number: int) -> list[dict[str, Any]]:

@@ -152,11 +152,12 @@ find.addEventListener("submit", (event) => {
   value.blur();
 });
 
-value.addEventListener("input", () => {
+function guessKind() {
   const text = value.value.trim();
   if (text.includes("@")) kind.value = "email";
   else if (/^\+\d/.test(text)) kind.value = "phone";
-});
+}
+value.addEventListener("input", guessKind);
 
 situation.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -199,4 +200,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 addEventListener("hashchange", fromFragment);
+guessKind(); // somebody may have typed before this script was there
 fromFragment();
