@@ -17,8 +17,8 @@ from infra.stepping_back import step_back
 
 log = logging.getLogger("rapport.archiver")
 RECORDS_PER_ROUND = 400
-# writing tables comes in bursts on every core: at niceness 5 they held up every 20th answer for 20 to 100 ms. A full tail
-# holds the fold, so however little is left for archiving, it keeps up
+# writing tables comes in bursts on every core: at niceness 5 they held up every 20th answer for 20 to 100 ms. A full
+# tail holds the fold, so however little is left for archiving, it keeps up
 LAST = 19
 PAUSE_SECONDS = 1.0
 # every append leaves a file per day, and who reads the archive opens each of them

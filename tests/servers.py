@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from infra.embedded import HOST, OLDEST_REDIS, broker_answers, free_port, major, start_redis
 from infra.processes import Launch, RunningServer, spawn, until_ready
@@ -21,6 +22,11 @@ JAVA_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 class Absent(Exception):
     """This machine has not what a server needs."""
+
+
+def database(url: str, number: int) -> str:
+    """The same server's database of this number."""
+    return urlsplit(url)._replace(path=f"/{number}").geturl()
 
 
 async def start_real_redis(data_dir: Path) -> RunningServer:

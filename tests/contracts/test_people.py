@@ -10,6 +10,7 @@ from infra.redis_store import RedisDecisions, connect
 from tests.contracts.people import PeopleSuite, World
 from tests.contracts.test_ports import DATABASE, OnRedis
 from tests.infra.stream.bed import START, Bed, record
+from tests.servers import database
 
 
 class TestMemory(PeopleSuite):
@@ -44,7 +45,7 @@ class Streamed:
 class TestRedisBehindTheStream(OnRedis, PeopleSuite):
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[World]:
-        redis = connect(self.server.url.removesuffix("/0") + DATABASE)
+        redis = connect(database(self.server.url, DATABASE))
         await redis.flushdb()
         bed = Bed(redis)
         yield World(Streamed(bed), bed.people, bed.consents, RedisDecisions(redis, 1, patience_s=0.05))

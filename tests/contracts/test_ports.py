@@ -14,6 +14,7 @@ from infra.processes import RunningServer
 from infra.redis_store import RedisQueues, connect
 from infra.redis_store_consent import RedisConsents
 from tests.contracts.suites import AGENT, ConsentsSuite, KeysSuite, QueuesSuite
+from tests.servers import database
 
 
 class TestMemoryConsents(ConsentsSuite):
@@ -23,7 +24,7 @@ class TestMemoryConsents(ConsentsSuite):
 
 
 # of its own, so that emptying it is nobody else's loss
-DATABASE = "/9"
+DATABASE = 9
 
 
 class OnRedis:
@@ -39,7 +40,7 @@ class OnRedis:
 class TestRedisConsents(OnRedis, ConsentsSuite):
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Consents]:
-        redis = connect(self.server.url.removesuffix("/0") + DATABASE)
+        redis = connect(database(self.server.url, DATABASE))
         await redis.flushdb()
         yield RedisConsents(redis, 8)
         await redis.aclose()
@@ -59,7 +60,7 @@ class TestMemoryQueues(QueuesSuite):
 class TestRedisQueues(OnRedis, QueuesSuite):
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Queues]:
-        redis = connect(self.server.url.removesuffix("/0") + DATABASE)
+        redis = connect(database(self.server.url, DATABASE))
         await redis.flushdb()
         yield RedisQueues(redis)
         await redis.aclose()

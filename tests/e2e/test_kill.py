@@ -25,6 +25,7 @@ from infra.stream.shell import EXIT_CODE
 from infra.wiring import prepare
 from tests.e2e.fleet import SECRET, START, Fleet, accepted
 from tests.engine.likeness import assert_like_fragments
+from tests.servers import database
 
 # more than a second of work, so that a kill is in the middle of it also where this process is slow to strike
 EVENTS, TOGETHER, KILLS = 30_000, 60, 10
@@ -45,7 +46,7 @@ async def fleet(servers: tuple[RunningServer, RunningServer], tmp_path: Path) ->
     broker, server = servers
     settings = Settings(
         kafka_url=broker.url,
-        redis_url=server.url.removesuffix("/0") + "/12",
+        redis_url=database(server.url, 12),
         data_dir=tmp_path,
         prefix=f"kill-{uuid4().hex[:8]}-",
         partitions=4,

@@ -7,13 +7,14 @@ import pytest
 from infra.processes import RunningServer
 from infra.redis_store import connect
 from tests.infra.stream.bed import Bed
+from tests.servers import database
 
-DATABASE = "/11"
+DATABASE = 11
 
 
 @pytest.fixture
 async def bed(any_redis: RunningServer) -> AsyncIterator[Bed]:
-    redis = connect(any_redis.url.removesuffix("/0") + DATABASE)
+    redis = connect(database(any_redis.url, DATABASE))
     await redis.flushdb()
     yield Bed(redis)
     await redis.aclose()

@@ -24,6 +24,7 @@ from infra.redis_store_stream import TailEntry
 from infra.settings import Settings
 from tests.infra.stream.bed import RULES, START, Bed, event, id_of, record
 from tests.infra.stream.conftest import DATABASE
+from tests.servers import database
 
 DAY = 86_400_000
 
@@ -38,7 +39,7 @@ def places(archive: Path) -> list[tuple[int, int, int, int]]:
 
 
 def settings(server: RunningServer, home: Path) -> Settings:
-    return Settings(redis_url=server.url.removesuffix("/0") + DATABASE, data_dir=home, partitions=1)
+    return Settings(redis_url=database(server.url, DATABASE), data_dir=home, partitions=1)
 
 
 def test_an_append_that_is_tried_again_adds_nothing(tmp_path: Path) -> None:
