@@ -161,7 +161,11 @@ def seed_of(decision_id: str) -> int:
 
 def greedy(scored: Sequence[Scored], remaining: Sequence[int]) -> int:
     """The candidate of the highest score; a tie goes to the earlier one. `remaining` is in ascending order."""
-    return max(remaining, key=lambda i: scored[i].score)
+    return _best([one.score for one in scored], remaining)
+
+
+def _best(scores: Sequence[float], remaining: Sequence[int]) -> int:
+    return max(remaining, key=scores.__getitem__)
 
 
 def propensities(scored: Sequence[Scored], remaining: Sequence[int], exploration: Exploration) -> list[float]:
@@ -196,10 +200,11 @@ def _pick(chances: Sequence[float], draw: float) -> int:
 
 def _positions(scored: Sequence[Scored], policy: Policy, seed: int) -> Iterator[Ranked]:
     remaining = list(range(len(scored)))
+    scores = [one.score for one in scored]
     for rank in range(1, policy.limit + 1):
         if not remaining:
             return
-        best = greedy(scored, remaining)
+        best = _best(scores, remaining)
         chances = _chances(best, scored, remaining, policy.exploration)
         picked = _pick(chances, uniform_draw(seed, rank))
         chosen = remaining[picked]

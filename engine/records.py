@@ -1,6 +1,7 @@
 """What travels and is kept: micro-batch records of the log and the record of a decision, with their byte form.
 Knows nothing of brokers or stores."""
 
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,8 @@ from engine.events import OWN_SOURCE, Event
 RECORD_TYPE = "dev.rapport.events.v1"
 MAX_EVENTS = 200
 MAX_BYTES = 512 * 1024
+# the fastest level: the slower ones save a hundredth more; whatever grows beyond the largest is none of ours
+PACKING, LARGEST_DECISION = 1, 64 * 1024 * 1024
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -98,10 +101,17 @@ def decode_record(data: bytes) -> Record:
         raise Unreadable("the bytes are not a record of this version") from error
 
 
+def pack_decision(record: DecisionRecord) -> bytes:
+    """A decision as it travels and is kept: a fifth of its plain size, since most rows of its vectors are alike."""
+    return zlib.compress(_ENCODER.encode(record), PACKING)
+
+
 def decode_decision(data: bytes) -> DecisionRecord:
+    """What `pack_decision` made. Raises `Unreadable`."""
     try:
-        return _DECISION.decode(data)
-    except _MALFORMED as error:
+        unpacked = zlib.decompressobj().decompress(data, LARGEST_DECISION)
+        return _DECISION.decode(unpacked)
+    except (zlib.error, *_MALFORMED) as error:
         raise Unreadable("the bytes are not a decision record of this version") from error
 
 
@@ -116,7 +126,7 @@ def decision_event(record: DecisionRecord) -> Event:
         received=record.at,
         home=record.profile_id,
         identifiers=(),
-        properties={"record": encode(record)},
+        properties={"record": pack_decision(record)},
     )
 
 

@@ -155,7 +155,8 @@ def applies(key: str, context: Mapping[str, Any]) -> bool:
 def context_weight(action: Action, context: Mapping[str, Any]) -> float:
     """The product of the action's weights that apply to this context; 1 where none does."""
     product = 1.0
-    for key, factor in action.weights.items():
+    # most actions have no weights, and most contexts name nothing
+    for key, factor in action.weights.items() if context else ():
         if applies(key, context):
             product *= factor
     return product

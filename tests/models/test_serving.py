@@ -9,7 +9,7 @@ import pytest
 
 from engine.consent import as_dict, country_of, resolve
 from engine.errors import InvalidRequest
-from engine.records import DecisionRecord, decision_event, decode_decision, encode
+from engine.records import DecisionRecord, decision_event, decode_decision, encode, pack_decision
 from features.compute import Context, CrossCounts, vectors
 from features.spec import COLUMNS, SPEC_HASH
 from models.record import visible_by_purpose
@@ -40,7 +40,7 @@ def test_nobody_asked_nothing_answered() -> None:
 
 def test_a_record_survives_its_bytes() -> None:
     record = decide(ask(view(history())), setting())
-    assert decode_decision(encode(record)) == record
+    assert decode_decision(pack_decision(record)) == record
     assert decision_event(record).home == record.profile_id
 
 
