@@ -31,7 +31,11 @@ class Identifier(msgspec.Struct, frozen=True, array_like=True):
 
 class IdentifierType(msgspec.Struct, frozen=True):
     """Rules of one identifier type. Lower `rank` is stronger; a `shared` type never links people and is weaker than
-    every type that is not shared, so that no event makes its home on a family's tablet while it names a person."""
+    every type that is not shared, so that no event makes its home on a family's tablet while it names a person.
+
+    `max_per_person` is how many one person may hold (0: any number). `blocked` values identify nobody, written as they
+    may come: "+49 (0)30 123456" blocks that number in every spelling.
+    """
 
     rank: int
     normalise: str = "text"
@@ -49,16 +53,21 @@ DEFAULT_TYPES: dict[str, IdentifierType] = {
     "device_id": IdentifierType(70, shared=True),
     "anonymous_id": IdentifierType(80),
 }
-BLOCKED_EVERYWHERE = frozenset({"", "null", "none", "undefined", "unknown", "anonymous", "n/a", "0"})
+BLOCKED_EVERYWHERE = frozenset(
+    {"", "null", "none", "nil", "nan", "undefined", "unknown", "anonymous", "n/a", "0", "-1", "test@example.org"}
+    | {"test@example.com", "test@test.com", "00000000-0000-0000-0000-000000000000"}
+)
 
 
 class IdentityRules(msgspec.Struct, frozen=True):
-    """Identifier types by name and what applies to all of them; versioned with every record."""
+    """Identifier types by name and what applies to all of them; versioned with every record. `blocked` values identify
+    nobody under any type, beside those that never do."""
 
     types: dict[str, IdentifierType] = msgspec.field(default_factory=lambda: dict(DEFAULT_TYPES))
     other: IdentifierType = IdentifierType(50)
     default_region: str = "US"
     max_component: int = 1000
+    blocked: tuple[str, ...] = ()
 
     def type_of(self, name: str) -> IdentifierType:
         return self.types.get(name, self.other)
@@ -114,12 +123,24 @@ def _identifier(secret: bytes, kind: str, value: str, normaliser: str, region: s
     return Identifier(kind, normal, identifier_id(secret, kind, normal))
 
 
+@lru_cache(maxsize=256)
+def _blocked(written: tuple[str, ...], normaliser: str, region: str) -> frozenset[str]:
+    """Blocked values as they are after normalising; one that is none of its type blocks its own spelling."""
+    found = set()
+    for value in written:
+        try:
+            found.add(_NORMALISERS[normaliser](value, region).lower())
+        except Rejected:
+            found.add(value.strip().lower())
+    return BLOCKED_EVERYWHERE | found
+
+
 def identify(secret: bytes, rules: IdentityRules, kind: str, value: str) -> Identifier | None:
     """Normalise one identifier. Returns None for a blocked value, raises `Rejected` for a malformed one."""
     rule = rules.type_of(kind)
     identifier = _identifier(secret, kind, value, rule.normalise, rules.default_region)
-    blocked = identifier.value.lower() in BLOCKED_EVERYWHERE or identifier.value in rule.blocked
-    return None if blocked else identifier
+    blocked = _blocked((*rules.blocked, *rule.blocked), rule.normalise, rules.default_region)
+    return None if identifier.value.lower() in blocked else identifier
 
 
 def is_id(text: str) -> bool:

@@ -1,7 +1,7 @@
 """Who belongs together: verdicts on pairs of identifiers, and the persons that follow from the *set* of verdicts,
 whatever order it came in. Knows nothing of events, profiles or storage."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -9,6 +9,7 @@ from engine.identifiers import RESERVED, IdentityRules
 
 POSITIVE, NEGATIVE, UNSURE = "positive", "negative", "unsure"
 OBSERVED = "observed"
+SAID_SIZE = 50
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
@@ -27,32 +28,46 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     reason: str = OBSERVED
 
 
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """One explicit verdict on a pair: when (ms), what, who, why."""
+
+    at: int
+    verdict: str
+    source: str
+    reason: str
+
+
 class Edge(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of one pair: the earliest observation and the latest explicit verdict."""
+    """What is known of one pair: the earliest observation (ms, source) and the explicit verdicts, oldest first, the
+    newest 50 of them. The last one holds; without any, what was observed does."""
 
     left: str
     left_type: str
     right: str
     right_type: str
-    observed: int | None = None
-    explicit: tuple[int, str, str] | None = None
+    observed: tuple[int, str] | None = None
+    said: tuple[Said, ...] = ()
 
     @property
     def verdict(self) -> str:
-        return self.explicit[1] if self.explicit else POSITIVE
+        return self.said[-1].verdict if self.said else POSITIVE
 
     @property
     def strength(self) -> tuple[int, int]:
         """Explicit before observed, then the earlier the stronger."""
-        return (0, self.explicit[0]) if self.explicit else (1, self.observed or 0)
+        return (0, self.said[-1].at) if self.said else (1, self.observed[0] if self.observed else 0)
 
 
 class Conflict(msgspec.Struct, frozen=True, array_like=True):
-    """A positive link that gave way, and to which rule."""
+    """A positive link that gave way, to which rule, and who had said it when (ms)."""
 
     left: str
+    left_type: str
     right: str
+    right_type: str
     rule: str
+    at: int
+    source: str
 
 
 class Person(msgspec.Struct, frozen=True, array_like=True):
@@ -65,33 +80,44 @@ class Person(msgspec.Struct, frozen=True, array_like=True):
         return self.members[0]
 
 
-Edges = Mapping[tuple[str, str], Edge]
+Pair = tuple[str, str]
+Edges = Mapping[Pair, Edge]
 _CAUTION = {POSITIVE: 0, UNSURE: 1, NEGATIVE: 2}
 
 
-def pair(claim: Claim | Edge) -> tuple[str, str]:
+def pair(claim: Claim | Edge) -> Pair:
     return (claim.left, claim.right) if claim.left < claim.right else (claim.right, claim.left)
 
 
-def with_claim(edges: Edges, claim: Claim) -> dict[tuple[str, str], Edge]:
-    """The edge set with one more claim; claims commute and repeat without effect.
+def with_claims(edges: Edges, claims: Iterable[Claim]) -> dict[Pair, Edge]:
+    """The edge set with more claims; claims commute and repeat without effect.
 
     The latest explicit verdict holds; of two at the same moment the one that keeps people apart.
     """
-    key = pair(claim)
-    named = Edge(*_ends(claim))
-    held = _better_named(edges.get(key, named), named)
+    grown = dict(edges)
+    for claim in claims:
+        key = pair(claim)
+        named = Edge(*_ends(claim))
+        grown[key] = _with(_better_named(grown.get(key, named), named), claim)
+    return grown
+
+
+def with_claim(edges: Edges, claim: Claim) -> dict[Pair, Edge]:
+    """The edge set with one more claim."""
+    return with_claims(edges, (claim,))
+
+
+def _with(held: Edge, claim: Claim) -> Edge:
     if claim.reason == OBSERVED and claim.verdict == POSITIVE:
-        earliest = claim.at if held.observed is None else min(held.observed, claim.at)
-        return {**edges, key: msgspec.structs.replace(held, observed=earliest)}
-    said = (claim.at, claim.verdict, claim.source)
-    latest = said if held.explicit is None else max(held.explicit, said, key=_authority)
-    return {**edges, key: msgspec.structs.replace(held, explicit=latest)}
+        seen = (claim.at, claim.source)
+        earliest = seen if held.observed is None else min(held.observed, seen)
+        return msgspec.structs.replace(held, observed=earliest)
+    said = {*held.said, Said(claim.at, claim.verdict, claim.source, claim.reason)}
+    return msgspec.structs.replace(held, said=tuple(sorted(said, key=_authority)[-SAID_SIZE:]))
 
 
-def _authority(said: tuple[int, str, str]) -> tuple[int, int, str]:
-    at, verdict, source = said
-    return at, _CAUTION.get(verdict, 1), source
+def _authority(said: Said) -> tuple[int, int, str, str]:
+    return said.at, _CAUTION.get(said.verdict, 1), said.source, said.reason
 
 
 def _definite(one: str, other: str) -> str:
@@ -101,6 +127,8 @@ def _definite(one: str, other: str) -> str:
 
 def _better_named(held: Edge, named: Edge) -> Edge:
     left, right = _definite(held.left_type, named.left_type), _definite(held.right_type, named.right_type)
+    if (left, right) == (held.left_type, held.right_type):
+        return held
     return msgspec.structs.replace(held, left_type=left, right_type=right)
 
 
@@ -110,7 +138,8 @@ def _ends(claim: Claim) -> tuple[str, str, str, str]:
     return claim.right, claim.right_type, claim.left, claim.left_type
 
 
-def _types(edges: Iterable[Edge]) -> dict[str, str]:
+def types_of(edges: Iterable[Edge]) -> dict[str, str]:
+    """The type of every id in these edges: whichever edge knows it tells the others."""
     found: dict[str, str] = {}
     for edge in edges:
         for identity, kind in ((edge.left, edge.left_type), (edge.right, edge.right_type)):
@@ -118,46 +147,103 @@ def _types(edges: Iterable[Edge]) -> dict[str, str]:
     return found
 
 
-def _refusal(
-    together: Sequence[str], types: Mapping[str, str], refused: set[tuple[str, str]], rules: IdentityRules
-) -> str:
-    """The rule a component of these members would break, or nothing."""
-    if len(together) > rules.max_component:
-        return "too_large"
-    counts: dict[str, int] = {}
-    for member in together:
-        counts[types[member]] = counts.get(types[member], 0) + 1
-    for kind, count in counts.items():
-        most = rules.type_of(kind).max_per_person
-        if most and count > most:
-            return f"more_than_{most}_{kind}"
-    inside = set(together)
-    if any(left in inside and right in inside for left, right in refused):
-        return "negative"
-    return ""
+class _Group:
+    """A component while it grows: its members and how many of each type."""
+
+    __slots__ = ("counts", "members")
+
+    def __init__(self, member: str, kind: str) -> None:
+        self.members = [member]
+        self.counts = {kind: 1}
+
+    def take(self, other: "_Group") -> None:
+        self.members += other.members
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+
+
+class _Growth:
+    """Components under construction. Links are offered strongest first; each joins two groups or names its rule."""
+
+    def __init__(self, edges: Edges, rules: IdentityRules) -> None:
+        self.rules = rules
+        self.types = types_of(edges.values())
+        self.group_of = {identity: _Group(identity, kind) for identity, kind in self.types.items()}
+        self.apart: dict[str, list[str]] = {}
+        for (left, right), edge in edges.items():
+            if edge.verdict == NEGATIVE:
+                self.apart.setdefault(left, []).append(right)
+                self.apart.setdefault(right, []).append(left)
+
+    def offer(self, edge: Edge) -> str:
+        """Join the two ends, or the rule that the link would break."""
+        left, right = self.group_of[edge.left], self.group_of[edge.right]
+        if left is right:
+            return ""
+        large, small = (left, right) if len(left.members) >= len(right.members) else (right, left)
+        rule = self._unfit(edge) or self._refusal(large, small)
+        if not rule:
+            large.take(small)
+            self.group_of.update(dict.fromkeys(small.members, large))
+        return rule
+
+    def _unfit(self, edge: Edge) -> str:
+        """A shared identifier belongs to nobody; and under an unknown type no rule could be kept."""
+        kinds = sorted({self.types[edge.left], self.types[edge.right]}, key=lambda k: (self.rules.rank(k), k))
+        if RESERVED in kinds:
+            return "unknown_type"
+        return next((f"shared_{kind}" for kind in kinds if self.rules.type_of(kind).shared), "")
+
+    def _refusal(self, large: _Group, small: _Group) -> str:
+        if len(large.members) + len(small.members) > self.rules.max_component:
+            return "too_large"
+        for kind in sorted(small.counts.keys() & large.counts.keys(), key=lambda k: (self.rules.rank(k), k)):
+            most = self.rules.type_of(kind).max_per_person
+            if most and small.counts[kind] + large.counts[kind] > most:
+                return f"more_than_{most}_{kind}"
+        if any(self.group_of[other] is large for member in small.members for other in self.apart.get(member, ())):
+            return "negative"
+        return ""
 
 
 def components(edges: Edges, rules: IdentityRules) -> tuple[tuple[Person, ...], tuple[Conflict, ...]]:
     """Persons and conflicts from a set of edges, independent of the order in which it grew.
 
-    Positive edges are tried strongest first; one that would break a rule gives way and is listed.
+    Positive edges are tried strongest first; one that would break a rule gives way and is listed. Nothing that is
+    tried later can undo a verdict that keeps two identifiers apart.
     """
-    types = _types(edges.values())
-    member_of: dict[str, list[str]] = {identity: [identity] for identity in types}
-    refused = {key for key, edge in edges.items() if edge.verdict == NEGATIVE}
+    growth = _Growth(edges, rules)
     links = sorted((e for e in edges.values() if e.verdict == POSITIVE), key=lambda e: (e.strength, pair(e)))
     conflicts = []
     for edge in links:
-        left, right = member_of[edge.left], member_of[edge.right]
-        if left is right:
-            continue
-        rule = _refusal([*left, *right], types, refused, rules)
+        rule = growth.offer(edge)
         if rule:
-            conflicts.append(Conflict(edge.left, edge.right, rule))
-            continue
-        left.extend(right)
-        for member in right:
-            member_of[member] = left
-    groups = {id(group): group for group in member_of.values()}
-    persons = [Person(tuple(sorted(g, key=lambda m: (rules.rank(types[m]), m)))) for g in groups.values()]
+            conflicts.append(_conflict(edge, growth.types, rule))
+    groups = {id(group): group.members for group in growth.group_of.values()}
+    persons = [Person(tuple(sorted(g, key=lambda m: (rules.rank(growth.types[m]), m)))) for g in groups.values()]
     return tuple(sorted(persons, key=lambda p: p.profile_id)), tuple(conflicts)
+
+
+def _conflict(edge: Edge, types: Mapping[str, str], rule: str) -> Conflict:
+    last = edge.said[-1] if edge.said else None
+    at, source = (last.at, last.source) if last else edge.observed or (0, "")
+    return Conflict(edge.left, types[edge.left], edge.right, types[edge.right], rule, at, source)
+
+
+def grouped(edges: Edges) -> dict[str, list[Edge]]:
+    """Edge sets by connected group, verdicts of any kind connecting; a group is named after its smallest id."""
+    parent: dict[str, str] = {}
+
+    def root(identity: str) -> str:
+        while parent.setdefault(identity, identity) != identity:
+            parent[identity] = parent[parent[identity]]
+            identity = parent[identity]
+        return identity
+
+    for left, right in edges:
+        low, high = sorted((root(left), root(right)))
+        parent[high] = low
+    groups: dict[str, list[Edge]] = {}
+    for key in sorted(edges):
+        groups.setdefault(root(key[0]), []).append(edges[key])
+    return groups

@@ -3,6 +3,7 @@ who may see it, of storage or of links: which fragments belong together is told 
 
 from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,13 +21,16 @@ CONTACTS_SIZE = 500
 ISSUES_SIZE = 200
 IDENTIFIERS_SIZE = 1000
 LONGEST_NAME = 80
+LINK_KINDS = frozenset({"link", "unlink", "unsure"})
+NAMED_ONLY = 1 << 53
 _PLAIN = (str, int, float)
 _ISSUE_EVENTS = {"Issue Opened": True, "Ticket Created": True, "Issue Resolved": False, "Ticket Resolved": False}
 _DETAILS = ("channel", "topic", "category", "value", "total", "revenue", "currency", "action_id", "title", "issueId")
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
-    """An identifier as it was first seen next to this home; `at` is that event's time."""
+    """An identifier as it was first seen next to this home; `at` is that event's time, or later than any where a link
+    named it and no event did."""
 
     type: str
     value: str
@@ -39,6 +43,7 @@ class Trait(msgspec.Struct, frozen=True, array_like=True):
     value: Any
     at: int
     message_id: str
+    source: str = ""
 
 
 class Moment(msgspec.Struct, frozen=True, array_like=True):
@@ -91,11 +96,13 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Fragment(msgspec.Struct, frozen=True, array_like=True):
-    """The fold of one home's events. `seen` holds the newest event keys: 4 bytes receipt (s) + 8 bytes hash each."""
+    """The fold of one home's events. `seen` holds the newest event keys: 4 bytes receipt (s) + 8 bytes hash each.
+    `erased` (ms): what is dated before it was erased, and is not folded again."""
 
     id: str
     state: State = State()
     seen: bytes = b""
+    erased: int = 0
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -114,7 +121,11 @@ class Profile(msgspec.Struct, frozen=True):
 def _wins(one: Trait, held: Trait) -> bool:
     if (one.at, one.message_id) != (held.at, held.message_id):
         return (one.at, one.message_id) > (held.at, held.message_id)
-    return msgspec.msgpack.encode(one.value) > msgspec.msgpack.encode(held.value)
+    return _told(one) > _told(held)
+
+
+def _told(trait: Trait) -> tuple[bytes, str]:
+    return msgspec.msgpack.encode(trait.value), trait.source
 
 
 def newest(into: dict[str, Trait], more: Mapping[str, Trait]) -> dict[str, Trait]:
@@ -159,6 +170,8 @@ def _issues(into: dict[str, Issue], more: Mapping[str, Issue]) -> dict[str, Issu
 
 def _contacts(into: tuple[Contact, ...], more: tuple[Contact, ...]) -> tuple[Contact, ...]:
     everything = sorted({*into, *more})
+    if not everything:
+        return ()
     oldest = everything[-1].at - CONTACT_AGE
     return tuple(c for c in everything[-CONTACTS_SIZE:] if c.at >= oldest)
 
@@ -184,9 +197,9 @@ def _last_times(into: dict[str, int], more: Mapping[str, int]) -> dict[str, int]
 def join(left: State, right: State) -> State:
     """The one operation everything rests on: commutative, associative, with the empty `State` as its zero."""
     if not left.count:
-        return right
+        return _named(right, left)
     if not right.count:
-        return left
+        return _named(left, right)
     return State(
         count=left.count + right.count,
         first=min(left.first, right.first),
@@ -197,10 +210,17 @@ def join(left: State, right: State) -> State:
         signals=_joined(left.signals, right.signals, combine),
         latest=_joined(left.latest, right.latest, newest),
         issues=_joined(left.issues, right.issues, _issues),
-        contacts=_contacts(left.contacts, right.contacts) if left.contacts or right.contacts else (),
+        contacts=_contacts(left.contacts, right.contacts),
         timeline=_timeline(left.timeline, right.timeline),
         declines=_joined(left.declines, right.declines, _last_times),
     )
+
+
+def _named(state: State, bare: State) -> State:
+    """The state with the identifiers of one that counts nothing: a link names them and is no part of a life."""
+    if not bare.identifiers:
+        return state
+    return msgspec.structs.replace(state, identifiers=_joined(state.identifiers, bare.identifiers, _earliest))
 
 
 def _joined(
@@ -210,7 +230,7 @@ def _joined(
 
 
 def _traits(values: Mapping[str, Any], event: Event) -> dict[str, Trait]:
-    return {name: Trait(value, event.at, event.message_id) for name, value in values.items()}
+    return {name: Trait(value, event.at, event.message_id, event.source) for name, value in values.items()}
 
 
 def _group(event: Event) -> dict[str, dict[str, Trait]]:
@@ -237,7 +257,8 @@ def _latest(event: Event) -> dict[str, Trait]:
     elif event.name == "Order Completed" and event.kind == "track":
         categories = categories_of(event.properties)
         marks = {"category": categories[-1] if categories else None, "purchase": event.at}
-    return {name: Trait(value, event.at, event.message_id) for name, value in marks.items() if value is not None}
+    told = event.at, event.message_id, event.source
+    return {name: Trait(value, *told) for name, value in marks.items() if value is not None}
 
 
 def _declined(event: Event) -> dict[str, int]:
@@ -253,7 +274,15 @@ def _detail(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unit(event: Event) -> State:
-    """The state of one event alone; folding is joining with it."""
+    """The state of one event alone; folding is joining with it.
+
+    What is said about who belongs together leaves nothing but the names of its identifiers: a profile after link and
+    unlink is the one before (law 4). The verdicts themselves are kept with the links.
+    """
+    if event.kind in LINK_KINDS:
+        return State(
+            identifiers={i.id: Known(i.type, i.value, NAMED_ONLY) for i in event.identifiers if i.value != i.id}
+        )
     contact = contact_of(event)
     shown = (event.name or event.kind)[:LONGEST_NAME]
     return State(
@@ -277,7 +306,8 @@ def fold(fragment: Fragment, event: Event) -> Fragment:
     key = event.key
     if is_duplicate(fragment.seen, key):
         return fragment
-    return Fragment(fragment.id, join(fragment.state, unit(event)), remember(fragment.seen, key, event.received))
+    seen = remember(fragment.seen, key, event.received)
+    return Fragment(fragment.id, join(fragment.state, unit(event)), seen, fragment.erased)
 
 
 def merge(fragments: Sequence[Fragment], members: Sequence[str] = (), link_version: int = 0) -> Profile:
@@ -287,8 +317,31 @@ def merge(fragments: Sequence[Fragment], members: Sequence[str] = (), link_versi
     """
     ids = tuple(members) or tuple(fragment.id for fragment in fragments)
     own = frozenset(ids)
-    state = State()
-    for fragment in sorted(fragments, key=lambda f: f.id):
-        seen = {identity: known for identity, known in fragment.state.identifiers.items() if identity in own}
-        state = join(state, msgspec.structs.replace(fragment.state, identifiers=seen))
-    return Profile(ids[0], ids, link_version, state)
+    states = [_of_own(fragment.state, own) for fragment in sorted(fragments, key=lambda f: f.id)]
+    return Profile(ids[0], ids, link_version, gathered(states))
+
+
+def _of_own(state: State, own: frozenset[str]) -> State:
+    seen = {identity: known for identity, known in state.identifiers.items() if identity in own}
+    return state if len(seen) == len(state.identifiers) else msgspec.structs.replace(state, identifiers=seen)
+
+
+def gathered(states: Sequence[State]) -> State:
+    """All of them joined. The timeline, which costs most to keep in order, is put in order once."""
+    if len(states) == 1:
+        return states[0]
+    bare = [msgspec.structs.replace(state, timeline=(), contacts=()) for state in states]
+    joined = reduce(join, bare, State())
+    if not joined.count:
+        return joined
+    contacts = _contacts((), tuple(c for state in states for c in state.contacts))
+    return msgspec.structs.replace(joined, timeline=_newest_of(states), contacts=contacts)
+
+
+def _newest_of(states: Sequence[State]) -> tuple[Moment, ...]:
+    """The newest 50 moments: found by time alone, then ordered among those that can be."""
+    moments = [moment for state in states for moment in state.timeline]
+    if len(moments) > TIMELINE_SIZE:
+        oldest = sorted(moment.at for moment in moments)[-TIMELINE_SIZE]
+        moments = [moment for moment in moments if moment.at >= oldest]
+    return tuple(sorted(moments, key=_moment_order)[-TIMELINE_SIZE:])

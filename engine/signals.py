@@ -62,12 +62,17 @@ def value_at(signal: Signal, half_life: str, at: int) -> float:
     return signal.sums[index] * math.exp2(-max(at - signal.last, 0) / _HALF_LIFE_MS[index])
 
 
+def minor_digits(currency: str) -> int:
+    """How many digits of an amount in minor units lie behind the decimal point."""
+    return _EXPONENTS.get(currency, 2)
+
+
 def minor_units(amount: Any, currency: str = DEFAULT_CURRENCY) -> int | None:
     """Money as an integer of the currency's minor unit, half to even; None where it is no amount."""
     if isinstance(amount, bool) or not isinstance(amount, _NUMERIC):
         return None
     try:
-        scaled = Decimal(str(amount)).scaleb(_EXPONENTS.get(currency, 2))
+        scaled = Decimal(str(amount)).scaleb(minor_digits(currency))
         return int(scaled.to_integral_value(ROUND_HALF_EVEN)) if abs(scaled) <= LARGEST_AMOUNT else None
     except (ArithmeticError, ValueError):
         return None
@@ -145,7 +150,7 @@ _BY_NAME: dict[str, Callable[[Event], tuple[Observation, ...]]] = {
 }
 _BY_KIND = {"page": _once("page_views"), "screen": _once("page_views")}
 RESPONSES = frozenset({"presented", "accepted", "declined", "clicked", "completed", "skipped", "complaint"})
-_SILENT = frozenset({"decision", "link", "unlink", "erase"})
+_SILENT = frozenset({"decision", "link", "unlink", "unsure", "erase", "exposure"})
 
 
 def _response(event: Event) -> tuple[Observation, ...]:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from engine.erasure import ERASE, FORGET, before_of, erase, forget_claim, is_suppressed
 from engine.events import Event
 from engine.identifiers import IdentityRules
-from engine.identity import NEGATIVE, OBSERVED, POSITIVE, Claim
+from engine.identity import NEGATIVE, OBSERVED, POSITIVE, UNSURE, Claim
 from engine.outcome import BY_CUSTOMER, SHOWN
 from engine.profile import Fragment, fold
 
@@ -32,7 +33,7 @@ class Step(msgspec.Struct, frozen=True):
 
 OUTCOME, DECISION = "outcome", "decision"
 LONGEST_REASON = 200
-_EXPLICIT = {"link": POSITIVE, "unlink": NEGATIVE}
+_EXPLICIT = {"link": POSITIVE, "unlink": NEGATIVE, "unsure": UNSURE}
 
 
 def _claims(fragment: Fragment, event: Event, rules: Rules) -> Iterator[Claim]:
@@ -48,7 +49,7 @@ def _claims(fragment: Fragment, event: Event, rules: Rules) -> Iterator[Claim]:
         if rules.identity.type_of(other.type).shared or rules.identity.type_of(home.type).shared:
             continue
         known = fragment.state.identifiers.get(other.id)
-        if known is None or event.at < known.at or known.at == 0:
+        if known is None or event.at <= known.at or known.at == 0:
             yield Claim(home.id, home.type, other.id, other.type, POSITIVE, event.at, event.source, OBSERVED)
 
 
@@ -60,7 +61,16 @@ def _counts(event: Event) -> Iterator[tuple[str, int]]:
 
 
 def advance(fragment: Fragment, event: Event, rules: Rules) -> Step:
-    """Fold one event. A duplicate leaves the fragment as it is and has no effects."""
+    """Fold one event. A duplicate leaves the fragment as it is and has no effects; so does what is dated before
+    an erasure, but for its claims."""
+    if event.kind == ERASE:
+        emptied = erase(fragment, before_of(event))
+        return Step(emptied, emptied is not fragment, emptied is not fragment)
+    if event.kind == FORGET:
+        return Step(fragment, True, claims=(forget_claim(event),))
+    if is_suppressed(fragment, event):
+        # whom it was seen with, identity must know: the erasure reaches them too
+        return Step(fragment, False, claims=tuple(_claims(fragment, event, rules)) if event.identifiers else ())
     after = fold(fragment, event)
     if after is fragment:
         return Step(fragment, False)

@@ -5,10 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
-from engine.identity import Claim, Conflict, Edge, Person
+from engine.erasure import Forgotten
+from engine.identity import Claim, Conflict, Edge, Pair, Person, pair
+from engine.ports import Unavailable
 from engine.records import Position, partition_of
 from infra.redis_store import RedisClient, encode_index
+from infra.redis_store_erasure import ErasureStore, forgotten_values
+from infra.redis_store_stream import TailEntry
 from infra.topics import LINK_STATE, index_key
 
 _COMMIT = """
@@ -19,7 +24,7 @@ local a, k = 9, 4
 for _ = 1, tonumber(ARGV[6]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
 for _ = 1, tonumber(ARGV[7]) do redis.call('DEL', KEYS[k]); k = k + 1 end
 for _ = 1, tonumber(ARGV[8]) do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]); a = a + 2 end
-redis.call('XADD', KEYS[3], ARGV[3] .. '-' .. ARGV[4], 'r', ARGV[a])
+redis.call('XADD', KEYS[3], ARGV[3] .. '-' .. ARGV[4], 'r', ARGV[a], 't', ARGV[a + 1])
 redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'v', ARGV[5], 'r', ARGV[a])
 return {1}
 """
@@ -37,6 +42,7 @@ WATERMARK = f"{LINK_STATE}w"
 MARKS = f"{LINK_STATE}m"
 TAIL = f"{LINK_STATE}t"
 CONFLICTS = f"{LINK_STATE}c"
+_SILENT = "the identity store does not answer; try again in a moment"
 
 
 class LinkMark(msgspec.Struct, frozen=True):
@@ -48,7 +54,8 @@ class LinkMark(msgspec.Struct, frozen=True):
 
 class LinkCommit(msgspec.Struct, frozen=True):
     """One record's change of the verdicts. `groups` are whole edge sets by group id, `members` points ids at groups,
-    `marks` says how far each partition's outbox is recorded."""
+    `released` are ids of no group any more, `marks` says how far each partition's outbox is recorded, `applied` when
+    (ms); `forgotten` are the erasures it changed, and `reached` says by which of them an id was reached last."""
 
     before: LinkMark
     after: LinkMark
@@ -57,6 +64,10 @@ class LinkCommit(msgspec.Struct, frozen=True):
     gone: Sequence[str]
     marks: Mapping[int, Position]
     raw: bytes
+    applied: int = 0
+    released: Sequence[str] = ()
+    forgotten: Mapping[str, Forgotten] = {}
+    reached: Mapping[str, str] = {}
 
 
 class LinkStore:
@@ -65,6 +76,7 @@ class LinkStore:
     def __init__(self, redis: RedisClient, partitions: int) -> None:
         self._redis = redis
         self._partitions = partitions
+        self.erasures = ErasureStore(redis, partitions)
         self._commit = redis.register_script(_COMMIT)
         self._index = redis.register_script(_INDEX)
 
@@ -100,13 +112,23 @@ class LinkStore:
         encode = msgspec.msgpack.encode
         values = {_group_key(g): encode(tuple(edges)) for g, edges in change.groups.items()}
         values |= {_member_key(i): group.encode() for i, group in change.members.items()}
-        gone = [_group_key(g) for g in change.gone]
+        values |= forgotten_values(change.forgotten, change.reached)
+        gone = [*map(_group_key, change.gone), *map(_member_key, change.released)]
         marks: list[str | int] = []
         for partition, position in change.marks.items():
             marks += [str(partition), f"{position.incarnation}-{position.offset}"]
         before, after = change.before.position, change.after
         arguments: list[Any] = [before.incarnation, before.offset, after.position.incarnation, after.position.offset]
-        arguments += [after.version, len(values), len(gone), len(change.marks), *values.values(), *marks, change.raw]
+        arguments += [
+            after.version,
+            len(values),
+            len(gone),
+            len(change.marks),
+            *values.values(),
+            *marks,
+            change.raw,
+            change.applied,
+        ]
         keys = [WATERMARK, MARKS, TAIL, *values, *gone]
         answer = await self._commit(keys=keys, args=arguments)
         return bool(answer[0])
@@ -134,15 +156,37 @@ class LinkStore:
             await pipe.execute()
 
     async def conflicts(self) -> list[Conflict]:
-        return [c for raw in (await self._redis.hvals(CONFLICTS)) for c in _CONFLICTS.decode(raw)]
+        """Every link that gave way, the latest first."""
+        found = [c for raw in (await self._redis.hvals(CONFLICTS)) for c in _CONFLICTS.decode(raw)]
+        return sorted(found, key=lambda c: (-c.at, c.left, c.right))
 
-    async def tail(self, count: int) -> list[tuple[Position, bytes]]:
+    async def tail(self, count: int) -> list[TailEntry]:
         """Recorded link records that are not archived yet."""
         entries = await self._redis.xrange(TAIL, count=count)
-        return [(_position(raw), fields[b"r"]) for raw, fields in entries]
+        return [TailEntry(_position(raw), int(fields.get(b"t", 0)), fields[b"r"]) for raw, fields in entries]
 
     async def trim_tail(self, upto: Position) -> None:
         await self._redis.xtrim(TAIL, minid=f"{upto.incarnation}-{upto.offset + 1}", approximate=False)
+
+
+class RedisIdentities:
+    """`engine.ports.Identities`: what the writer keeps, read by others."""
+
+    def __init__(self, redis: RedisClient, partitions: int) -> None:
+        self._store = LinkStore(redis, partitions)
+
+    async def edges(self, identities: Sequence[str]) -> dict[Pair, Edge]:
+        try:
+            groups = await self._store.groups_of(identities)
+        except RedisError as error:
+            raise Unavailable(_SILENT) from error
+        return {pair(edge): edge for edges in groups.values() for edge in edges}
+
+    async def conflicts(self) -> list[Conflict]:
+        try:
+            return await self._store.conflicts()
+        except RedisError as error:
+            raise Unavailable(_SILENT) from error
 
 
 def _position(raw: bytes) -> Position:

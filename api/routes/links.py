@@ -1,8 +1,9 @@
-"""Saying over HTTP that two references are one person, or are not. The statement goes to the log; the answer waits a
-moment for the identity index to show it."""
+"""Saying over HTTP that two references are one person, are not, or that nobody knows. The statement goes to the log;
+the answer waits a moment for the identity index to show it."""
 
 import asyncio
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -16,7 +17,8 @@ from api.representation import json_answer
 from api.schemas_people import LinkAnswer, LinkAsk
 from api.serving import reference
 from engine.events import Event
-from engine.identifiers import Identifier
+from engine.identifiers import RESERVED, Identifier
+from engine.identity import types_of
 from engine.ports import ApiKey, PersonView
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
@@ -32,25 +34,40 @@ _RESPONSES = {
 }
 
 
-def _typed(identifier: Identifier, view: PersonView) -> Identifier:
-    """A `profile_id:` reference under the type its identifier really has; verdicts rank by type."""
-    if identifier.type != "profile_id":
+def _known(identifier: Identifier, view: PersonView, types: Mapping[str, str]) -> Identifier | None:
+    """A `profile_id:` reference under the type its identifier really has: verdicts rank by type, and how many of a type
+    a person may hold is counted by it. Fragments know type and value, the verdicts themselves know the type."""
+    if identifier.type != RESERVED:
         return identifier
-    known = next((s.fragment.state.identifiers.get(identifier.id) for s in view.stored), None)
-    if known is None:
-        raise Problem(
-            404, "unknown_profile", "nobody is known under this profile_id; copy it from an answer of this API"
-        )
-    return Identifier(known.type, known.value, identifier.id)
+    for stored in view.stored:
+        known = stored.fragment.state.identifiers.get(identifier.id)
+        if known is not None and known.type != RESERVED:
+            return Identifier(known.type, known.value, identifier.id)
+    kind = types.get(identifier.id, RESERVED)
+    return None if kind == RESERVED else Identifier(kind, identifier.value, identifier.id)
+
+
+async def _typed(world: World, named: Sequence[Identifier]) -> list[Identifier]:
+    """Raises a 404 where the type of one stays unknown."""
+    views = await world.people.people([one.id for one in named])
+    unnamed = [one.id for one in named if one.type == RESERVED]
+    types = types_of((await world.identities.edges(unnamed)).values()) if unnamed else {}
+    typed = [_known(one, view, types) for one, view in zip(named, views, strict=True)]
+    found = [one for one in typed if one is not None]
+    if len(found) < len(typed):
+        message = "nobody is known under this profile_id; copy it from an answer of this API"
+        raise Problem(404, "unknown_profile", message)
+    return found
 
 
 async def _pair(world: World, ask: LinkAsk) -> tuple[Identifier, Identifier]:
-    named = [reference(world, ask.left), reference(world, ask.right)]
-    views = await world.people.people([one.id for one in named])
+    typed = await _typed(world, [reference(world, ask.left), reference(world, ask.right)])
     rules = world.now.identity
-    typed = [_typed(one, view) for one, view in zip(named, views, strict=True)]
     if typed[0].id == typed[1].id:
         raise Problem(400, "same_identifier", "both references name the same identifier; name two different ones")
+    if any(rules.type_of(one.type).shared for one in typed):
+        message = "an identifier of a shared type belongs to nobody; name an identifier that is one person's"
+        raise Problem(400, "shared_identifier", message)
     first, second = sorted(typed, key=lambda i: (rules.rank(i.type), i.type, i.value))
     return first, second
 
@@ -111,3 +128,15 @@ async def link(request: Request, key: Editor, world: WorldNow) -> Response:
 async def unlink(request: Request, key: Editor, world: WorldNow) -> Response:
     """Each side is afterwards what it was before; consent never widens by it."""
     return await _said(request, key, world, "unlink")
+
+
+@router.post(
+    "/unsure",
+    summary="Say that nobody knows whether two references are one person",
+    response_class=Response,
+    responses=_RESPONSES,
+    openapi_extra=json_body(LinkAsk, {**_EXAMPLE, "reason": "the caller could not be asked"}),
+)
+async def unsure(request: Request, key: Editor, world: WorldNow) -> Response:
+    """Takes back what was said before and holds back what events showed: the pair neither links nor is kept apart."""
+    return await _said(request, key, world, "unsure")

@@ -8,16 +8,11 @@ import msgspec
 
 from engine.identity import Claim
 from engine.records import MAX_BYTES, Position
+from infra.link_record import LinkRecord
 from infra.redis_store_stream import OutboxEntry, PartitionStore
 from infra.stream.shell import give_up, persist
 
 Send = Callable[[bytes], Awaitable[None]]
-
-
-class LinkRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A record of the links topic: claims by the position of the events record they come from."""
-
-    entries: tuple[tuple[Position, tuple[Claim, ...]], ...]
 
 
 class OutboxSender:

@@ -1,19 +1,27 @@
 """The station that keeps identity: one writer turns link claims into verdicts, persons and the index. Loads, calls
 `engine.identity`, stores; knows no rule about who belongs together."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from engine.erasure import ERASED, Forgotten, Links, erase_event, learn_all
+from engine.events import Event
 from engine.identifiers import IdentityRules
-from engine.identity import Claim, Edge, Edges, Person, components, pair, with_claim
+from engine.identity import Claim, Edge, Edges, Person, components, grouped, pair
 from engine.records import Position
+from engine.signals import DAY
+from infra.link_record import LinkRecord
 from infra.redis_store_links import LinkCommit, LinkMark, LinkStore
 from infra.redis_store_stream import PartitionStore
-from infra.stream.outbox import LinkRecord
 from infra.stream.shell import Fatal, persist
 
 _RECORD = msgspec.msgpack.Decoder(LinkRecord)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Around(msgspec.Struct, frozen=True):
@@ -23,6 +31,10 @@ class Around(msgspec.Struct, frozen=True):
     partitions: PartitionStore
     rules: IdentityRules
     notify: Callable[[Sequence[str]], Awaitable[None]]
+    append: Callable[[Sequence[Event]], Awaitable[None]]
+    lateness_ms: int = 30 * DAY
+    clock: Callable[[], int] = now_ms
+    spread: Callable[[Sequence[Sequence[str]]], Awaitable[None]] | None = None
 
 
 class Relation:
@@ -39,7 +51,10 @@ class Relation:
         links = self._around.links
         self._marks = await persist(links.marks)
         self._mark = await persist(links.mark)
-        await self._derive(_ids(await persist(links.last)), self._mark.version, None)
+        ids = _ids(await persist(links.last))
+        held = await persist(links.erasures.touching, ids)
+        await self._derive(_near(ids, held), self._mark.version, None)
+        await self._erase(held, {})
         await self._trim(self._marks)
         return self._mark
 
@@ -61,30 +76,65 @@ class Relation:
         fresh = [
             (at, claims) for at, claims in record.entries if self._marks.get(at.partition, at) < at or self._new(at)
         ]
-        claims = [claim for _, some in fresh for claim in some]
-        before = await persist(links.groups_of, _ids(claims))
-        edges: dict[tuple[str, str], Edge] = {pair(edge): edge for some in before.values() for edge in some}
-        old = _persons(edges, self._around.rules)
-        for claim in claims:
-            edges = with_claim(edges, claim)
-        groups = grouped(edges)
+        # what a rebuild sends again is derived by the rules of today, so nobody knows who everybody was before
+        claims = [*(claim for _, some in fresh for claim in some), *record.again]
+        before, held = await self._known(claims)
+        edges = {pair(edge): edge for some in before.values() for edge in some}
+        links_after = learn_all(Links(edges, held), claims, self._around.rules)
+        reached = {job: one for job, one in links_after.forgotten.items() if held.get(job) != one}
+        groups = grouped(links_after.edges)
+        members = {i: g for g, some in groups.items() for e in some for i in (e.left, e.right)}
         marks = {at.partition: at for at, _ in fresh}
         after = LinkMark(position, mark.version + 1)
         change = LinkCommit(
             before=mark,
             after=after,
             groups=groups,
-            members={i: g for g, some in groups.items() for e in some for i in (e.left, e.right)},
+            members=members,
             gone=sorted(before.keys() - groups.keys()),
             marks=marks,
             raw=msgspec.msgpack.encode(tuple(claims)),
+            applied=self._around.clock(),
+            released=sorted({end for key in edges for end in key} - members.keys()),
+            forgotten=reached,
+            reached=_reached(reached, links_after),
         )
         if not await persist(links.commit, change) and await persist(links.mark) != after:
             raise Fatal("links: another worker moved it on; leaving it to that one")
         self._mark = after
         self._marks |= marks
-        await self._derive(_ids(claims), after.version, old)
+        await persist(links.note_conflicts, dict.fromkeys(change.gone, ()))
+        old = None if record.again else _persons(edges, self._around.rules)
+        await self._derive(_near(_ids(claims), reached), after.version, old)
+        # only now: what is derived from an emptied fragment must be newer than what was derived from the whole person
+        await self._erase(reached, held)
         await self._trim({at.partition for at, _ in record.entries})
+
+    async def _known(self, claims: Sequence[Claim]) -> tuple[Mapping[str, Sequence[Edge]], dict[str, Forgotten]]:
+        """The groups that claims touch, and the erasures that reached any of them."""
+        links, ids = self._around.links, _ids(claims)
+        groups = await persist(links.groups_of, ids)
+        jobs = {claim.reason for claim in claims if claim.verdict == ERASED}
+        held = await persist(links.erasures.touching, ids, jobs)
+        if held or jobs:
+            around = {end for some in groups.values() for edge in some for end in pair(edge)}
+            held |= await persist(links.erasures.touching, sorted(around - set(ids)))
+        return groups, held
+
+    async def _erase(self, reached: Mapping[str, Forgotten], before: Mapping[str, Forgotten]) -> None:
+        """Send an erase record to the partition of everybody newly reached; a second one changes nothing there."""
+        await persist(self._around.links.erasures.note, list(reached.values()), self._around.lateness_ms)
+        for job, one in reached.items():
+            known = before[job].members if job in before else {}
+            fresh = [erase_event(member, job, one.at) for member in sorted(one.members.keys() - known.keys())]
+            if fresh:
+                await persist(self._around.append, fresh)
+
+    async def check(self) -> None:
+        """Raises `Fatal` where Redis forgot what it had acknowledged: a new life reads it from the log again."""
+        mark = self._mark
+        if mark is not None and (await persist(self._around.links.mark)).position < mark.position:
+            raise Fatal("links: Redis forgot what it had taken; going back to where it stands")
 
     def _new(self, at: Position) -> bool:
         return at.partition not in self._marks
@@ -95,9 +145,17 @@ class Relation:
         `old` is who everybody was before; None when that is not known any more: then everybody is told.
         """
         links = self._around.links
-        for group, edges in (await persist(links.groups_of, ids)).items():
+        groups = await persist(links.groups_of, ids)
+        grouped_ids = {end for edges in groups.values() for edge in edges for end in pair(edge)}
+        alone = [Person((identity,)) for identity in ids if identity not in grouped_ids]
+        await persist(links.publish, alone, version)
+        await persist(self._around.notify, _changed(alone, old))
+        for group, edges in groups.items():
             persons, conflicts = components({pair(edge): edge for edge in edges}, self._around.rules)
             await persist(links.publish, persons, version)
+            if self._around.spread is not None:
+                # after the index: whoever refuses meanwhile sees the person as it is now, or is seen here
+                await persist(self._around.spread, [person.members for person in persons if len(person.members) > 1])
             await persist(links.note_conflicts, {group: conflicts})
             await persist(self._around.notify, _changed(persons, old))
 
@@ -119,6 +177,20 @@ def _ids(claims: Iterable[Claim]) -> list[str]:
     return sorted({identity for claim in claims for identity in (claim.left, claim.right)})
 
 
+def _near(ids: Iterable[str], reached: Mapping[str, Forgotten]) -> list[str]:
+    """These ids, and everybody whom an erasure reached or took a link from."""
+    found = {*ids}
+    for one in reached.values():
+        found |= {*one.members, *(end for edge in one.past for end in pair(edge))}
+    return sorted(found)
+
+
+def _reached(reached: Mapping[str, Forgotten], links: Links) -> dict[str, str]:
+    """For every id in these erasures the one that reached it last."""
+    found = {member: links.erasure_of(member) for one in reached.values() for member in one.members}
+    return {member: one.job for member, one in found.items() if one is not None}
+
+
 def _persons(edges: Edges, rules: IdentityRules) -> dict[str, Person]:
     persons, _ = components(edges, rules)
     return {member: person for person in persons for member in person.members}
@@ -134,22 +206,3 @@ def _changed(persons: Iterable[Person], old: Mapping[str, Person] | None) -> lis
         if before != {person}:
             found |= {person.profile_id, *(one.profile_id for one in before)}
     return sorted(found)
-
-
-def grouped(edges: Edges) -> dict[str, list[Edge]]:
-    """Edge sets by connected group, verdicts of any kind connecting; a group is named after its smallest id."""
-    parent: dict[str, str] = {}
-
-    def root(identity: str) -> str:
-        while parent.setdefault(identity, identity) != identity:
-            parent[identity] = parent[parent[identity]]
-            identity = parent[identity]
-        return identity
-
-    for left, right in edges:
-        low, high = sorted((root(left), root(right)))
-        parent[high] = low
-    groups: dict[str, list[Edge]] = {}
-    for key in sorted(edges):
-        groups.setdefault(root(key[0]), []).append(edges[key])
-    return groups

@@ -93,6 +93,7 @@ async def test_provenance_names_the_event_each_trait_came_from(client: httpx.Asy
     body = (await client.get(f"/v1/profiles/{ANN}", params={"explain": "traits"})).json()
     assert "provenance" not in plain
     assert body["provenance"].keys() == body["traits"].keys()
+    assert {origin["source"] for origin in body["provenance"].values()} == {"shop"}
     event = body["provenance"]["plan"]["event"]
     timeline = (await client.get(f"/v1/profiles/{ANN}/events")).json()["events"]
     assert event in {e["id"] for e in timeline if e["kind"] == "identify"}

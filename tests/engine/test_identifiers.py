@@ -104,6 +104,21 @@ def test_a_type_may_block_values_of_its_own() -> None:
     assert normal("crm_id", "guest", rules) == "guest"
 
 
+@pytest.mark.parametrize("sent", ["+1 415 555 0100", "(415) 555-0100", "tel:+1-415-555-0100"])
+def test_a_blocked_value_is_blocked_in_every_spelling(sent: str) -> None:
+    """The company's own switchboard, as whoever configured it wrote it."""
+    rules = IdentityRules(types={"phone": IdentifierType(1, "phone", blocked=("+1 415-555-0100",))})
+    assert normal("phone", sent, rules) is None
+    assert normal("phone", "+14155550101", rules) == "+14155550101"
+
+
+def test_values_may_be_blocked_for_every_type() -> None:
+    rules = IdentityRules(blocked=("Not Set", "info@example.net"))
+    assert normal("user_id", "not set", rules) is None
+    assert normal("email", "INFO@example.net", rules) is None
+    assert normal("email", "ann@example.net", rules) == "ann@example.net"
+
+
 @given(st.text(max_size=20), st.text(max_size=20).filter(lambda v: v.isprintable()))
 def test_an_id_is_eighty_bits_of_hmac(kind: str, value: str) -> None:
     digest = hmac.digest(SECRET, f"{kind}:{value}".encode(), "sha256")[:10]

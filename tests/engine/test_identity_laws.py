@@ -10,6 +10,7 @@ from engine.identity import (
     NEGATIVE,
     OBSERVED,
     POSITIVE,
+    SAID_SIZE,
     UNSURE,
     Claim,
     Conflict,
@@ -111,7 +112,7 @@ def test_the_strongest_identifier_names_the_person() -> None:
 def test_two_accounts_stay_two_and_the_later_link_gives_way() -> None:
     persons, conflicts = components(edges([claim("u1", "a1", 5), claim("u2", "a1", 9)]), IdentityRules())
     assert [person.members for person in persons] == [("u1", "a1"), ("u2",)]
-    assert conflicts == (Conflict("a1", "u2", "more_than_1_user_id"),)
+    assert conflicts == (Conflict("a1", "anonymous_id", "u2", "user_id", "more_than_1_user_id", 9, "crm"),)
 
 
 def test_an_unlink_cuts_the_weaker_of_two_ways() -> None:
@@ -154,3 +155,34 @@ def test_a_reference_by_profile_id_does_not_hide_the_type() -> None:
 def test_a_shared_type_is_the_weakest() -> None:
     rules = IdentityRules(types={"household": IdentifierType(1, shared=True), "user_id": IdentifierType(10)})
     assert rules.rank("household") > rules.rank("user_id")
+
+
+def test_an_unknown_type_links_nobody_until_somebody_knows_it() -> None:
+    """Otherwise two accounts could become one, named as profile ids only."""
+    said = [Claim("u1", RESERVED, "u2", "user_id", POSITIVE, 1, "desk", "agent")]
+    persons, conflicts = components(edges(said), IdentityRules())
+    assert [person.members for person in persons] == [("u1",), ("u2",)]
+    assert [conflict.rule for conflict in conflicts] == ["unknown_type"]
+    _, known = components(edges([*said, claim("u1", "a1")]), IdentityRules())
+    assert [conflict.rule for conflict in known] == ["more_than_1_user_id"]
+
+
+def test_a_shared_identifier_joins_nobody_even_when_said() -> None:
+    rules = IdentityRules(types={"email": IdentifierType(1), "user_id": IdentifierType(2, shared=True)})
+    persons, conflicts = components(edges([claim("e1", "u1", 1, POSITIVE, "agent")]), rules)
+    assert len(persons) == 2
+    assert [conflict.rule for conflict in conflicts] == ["shared_user_id"]
+
+
+def test_what_is_unsure_neither_links_nor_keeps_apart() -> None:
+    said = [claim("u1", "e1", 1), claim("u1", "e1", 5, UNSURE, "agent")]
+    assert [p.members for p in components(edges(said), IdentityRules())[0]] == [("e1",), ("u1",)]
+    around = [*said, claim("u1", "a1", 2), claim("a1", "e1", 3)]
+    assert [p.members for p in components(edges(around), IdentityRules())[0]] == [("u1", "e1", "a1")]
+
+
+def test_a_pair_keeps_the_newest_of_what_was_said() -> None:
+    said = [claim("u1", "e1", at, NEGATIVE if at % 2 else POSITIVE, "agent") for at in range(120)]
+    edge = edges(said)["e1", "u1"]
+    assert (len(edge.said), edge.said[-1].at, edge.verdict) == (SAID_SIZE, 119, NEGATIVE)
+    assert edges(said[::-1]) == edges(said)

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
 
 from engine.events import Event
 from engine.identifiers import RESERVED, Identifier
@@ -11,13 +12,16 @@ from engine.profile import (
     CONTACT_AGE,
     Fragment,
     Known,
+    State,
     Trait,
     fold,
+    gathered,
+    join,
     merge,
 )
 from engine.seen import SEEN_AGE_S, SEEN_SIZE, is_duplicate, remember
 from engine.signals import DAY
-from tests.strategies import ANN, EMAIL, START, folded
+from tests.strategies import ANN, EMAIL, HOMES, START, events, folded
 
 
 def event(number: int, kind: str, name: str = "", /, at: int = START, **changes: Any) -> Event:
@@ -26,7 +30,7 @@ def event(number: int, kind: str, name: str = "", /, at: int = START, **changes:
 
 def test_a_trait_says_where_it_comes_from() -> None:
     state = folded([event(1, "identify", traits={"plan": "gold"})]).state
-    assert state.traits == {"plan": Trait("gold", START, "m1")}
+    assert state.traits == {"plan": Trait("gold", START, "m1", "web")}
 
 
 def test_a_late_trait_does_not_win_and_a_null_hides() -> None:
@@ -34,14 +38,14 @@ def test_a_late_trait_does_not_win_and_a_null_hides() -> None:
     hidden = event(3, "identify", at=START + 1, traits={"city": None})
     traits = folded([event(1, "identify", traits={"plan": "gold"}), late, hidden]).state.traits
     assert traits["plan"].value == "gold"
-    assert traits["city"] == Trait(None, START + 1, "m3")
+    assert traits["city"] == Trait(None, START + 1, "m3", "web")
 
 
 def test_the_traits_of_a_group_are_the_accounts() -> None:
     state = folded(
         [event(1, "group", "acme", traits={"plan": "team"}), event(2, "page", context={"groupId": "x"})]
     ).state
-    assert state.accounts == {"acme": {"plan": Trait("team", START, "m1")}, "x": {}}
+    assert state.accounts == {"acme": {"plan": Trait("team", START, "m1", "web")}, "x": {}}
     assert state.traits == {}
 
 
@@ -143,3 +147,23 @@ def test_a_fragment_of_before_is_still_read() -> None:
 def test_first_and_last_are_event_times(days: int) -> None:
     state = folded([event(1, "page", at=START + days * DAY), event(2, "page")]).state
     assert (state.first, state.last) == (START, START + days * DAY)
+
+
+@given(events(HOMES, max_size=30))
+def test_gathering_all_at_once_is_joining_one_by_one(happened: list[Event]) -> None:
+    states = [folded([event], event.home).state for event in happened]
+    one_by_one = State()
+    for state in states:
+        one_by_one = join(one_by_one, state)
+    assert gathered(states) == one_by_one
+
+
+def test_gathering_keeps_the_newest_moments_of_many() -> None:
+    """More than a timeline holds, and most of them at the same moments."""
+    pages = [event(number, "page", "Home", at=START + number % 2) for number in range(120)]
+    parts = [folded(pages[start : start + 20]).state for start in range(0, 120, 20)]
+    one_by_one = State()
+    for part in parts:
+        one_by_one = join(one_by_one, part)
+    assert gathered(parts) == one_by_one
+    assert len(one_by_one.timeline) == 50
