@@ -1,0 +1,151 @@
+"""Erasure as a rule: what an erase record leaves of a fragment, and whom an erasure reaches through the links. Knows
+nothing of stores, jobs or who may ask; the same set of records gives the same answer in whatever order it comes."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from engine.events import OWN_SOURCE, Event
+from engine.identifiers import IdentityRules
+from engine.identity import Claim, Edge, Edges, Said, components, pair, types_of, with_claim, with_claims
+from engine.profile import Fragment, State
+
+FORGET, ERASE = "forget", "erase"
+ERASED = "erased"
+KEPT_KINDS = (FORGET, ERASE)
+
+
+def forget_event(home: tuple[str, str], job: str, at: int, before: int) -> Event:
+    """The wish itself, for the partition of one of the person's ids: `home` is (id, type). Carries no value."""
+    said = {"job": job, "before": before, "type": home[1]}
+    return Event(f"{FORGET}:{job}", OWN_SOURCE, FORGET, "", at, at, home[0], (), properties=said)
+
+
+def erase_event(home: str, job: str, before: int) -> Event:
+    """The record that empties one member's fragment of everything dated before `before` (ms)."""
+    said = {"job": job, "before": before}
+    return Event(f"{ERASE}:{job}:{home}", OWN_SOURCE, ERASE, "", before, before, home, (), properties=said)
+
+
+def before_of(event: Event) -> int:
+    """The moment (ms) before which everything goes; 0 where the record names none."""
+    named = event.properties.get("before")
+    return named if isinstance(named, int) and not isinstance(named, bool) else 0
+
+
+def is_suppressed(fragment: Fragment, event: Event) -> bool:
+    """Whether the event is dated before its home was erased: then it never happened."""
+    return event.at < fragment.erased
+
+
+def erase(fragment: Fragment, before: int) -> Fragment:
+    """The fragment without what happened before `before`, and closed to it. Erasing again changes nothing.
+
+    A merged state cannot be taken apart: where it holds events from both sides of `before`, all of it goes.
+    """
+    if before <= fragment.erased:
+        return fragment
+    if fragment.state.count and fragment.state.first >= before:
+        return msgspec.structs.replace(fragment, erased=before)
+    return Fragment(fragment.id, State(), b"", before)
+
+
+def forget_claim(event: Event) -> Claim:
+    """What identity is told: a verdict on one id, in place of one on a pair."""
+    kind, job = str(event.properties.get("type", "")), str(event.properties.get("job", ""))
+    return Claim(event.home, kind, event.home, kind, ERASED, before_of(event), event.source, job)
+
+
+class Forgotten(msgspec.Struct, frozen=True, array_like=True):
+    """One erasure: everybody who was one person with `seed` before `at` (ms), with their types, and the links that
+    said so. Ids only; kept until no event can be late enough any more."""
+
+    job: str
+    seed: str
+    at: int
+    members: dict[str, str] = {}
+    past: tuple[Edge, ...] = ()
+
+
+def is_taken(event: Event, one: Forgotten) -> bool:
+    """Whether an erasure takes this event out of whatever keeps events; its own records stay."""
+    return event.home in one.members and event.at < one.at and event.kind not in KEPT_KINDS
+
+
+class Links(msgspec.Struct, frozen=True):
+    """Edges that hold now, and erasures by job: as much of both as a step needs."""
+
+    edges: Edges = {}
+    forgotten: Mapping[str, Forgotten] = {}
+
+    def erasure_of(self, identity: str) -> Forgotten | None:
+        """The latest erasure that reached this id."""
+        reached = [one for one in self.forgotten.values() if identity in one.members]
+        return max(reached, key=lambda one: (one.at, one.job), default=None)
+
+
+def learn(links: Links, claim: Claim, rules: IdentityRules) -> Links:
+    """The links with one more claim. One that is dated before an erasure of either end says who else it reaches."""
+    if claim.verdict == ERASED:
+        known = links.forgotten.get(claim.reason)
+        return _reach(
+            links, known or Forgotten(claim.reason, claim.left, claim.at, {claim.left: claim.left_type}), rules
+        )
+    reached = {one.job: one for end in (claim.left, claim.right) if (one := links.erasure_of(end)) is not None}
+    caught = [one for _, one in sorted(reached.items()) if claim.at < one.at]
+    if not caught:
+        return msgspec.structs.replace(links, edges=with_claim(links.edges, claim))
+    for one in caught:
+        past = with_claim({pair(edge): edge for edge in one.past}, claim)
+        links = _reach(links, msgspec.structs.replace(one, past=_ordered(past)), rules)
+    return links
+
+
+def learn_all(links: Links, claims: Sequence[Claim], rules: IdentityRules) -> Links:
+    """The links with more claims; nearly always no erasure is near, and they are simply added."""
+    if not links.forgotten and all(claim.verdict != ERASED for claim in claims):
+        return msgspec.structs.replace(links, edges=with_claims(links.edges, claims))
+    for claim in claims:
+        links = learn(links, claim, rules)
+    return links
+
+
+def _reach(links: Links, one: Forgotten, rules: IdentityRules) -> Links:
+    """Follow an erasure through what was known before it, and take that out of what holds."""
+    past = {pair(edge): edge for edge in one.past}
+    for key, edge in links.edges.items():
+        earlier = _until(edge, one.at)
+        if earlier is not None:
+            past[key] = earlier
+    persons, _ = components(past, rules)
+    person = next((p for p in persons if one.seed in p.members), None)
+    types = types_of(past.values())
+    members = {**one.members, **{m: types[m] for m in (person.members if person is not None else ())}}
+    edges = {key: kept for key, edge in links.edges.items() if (kept := _beyond(edge, members, one.at)) is not None}
+    touching = {key: edge for key, edge in past.items() if edge.left in members or edge.right in members}
+    reached = msgspec.structs.replace(one, members=members, past=_ordered(touching))
+    return Links(edges, {**links.forgotten, one.job: reached})
+
+
+def _ordered(edges: Edges) -> tuple[Edge, ...]:
+    return tuple(edges[key] for key in sorted(edges))
+
+
+def _until(edge: Edge, at: int) -> Edge | None:
+    """The edge as it was known before `at`; None where it was not."""
+    seen = edge.observed if edge.observed is not None and edge.observed[0] < at else None
+    return _cut(edge, seen, tuple(said for said in edge.said if said.at < at))
+
+
+def _beyond(edge: Edge, members: Mapping[str, str], at: int) -> Edge | None:
+    """What remains of an edge: all of it if it touches nobody erased, else what was said at `at` or later."""
+    if edge.left not in members and edge.right not in members:
+        return edge
+    seen = edge.observed if edge.observed is not None and edge.observed[0] >= at else None
+    return _cut(edge, seen, tuple(said for said in edge.said if said.at >= at))
+
+
+def _cut(edge: Edge, observed: tuple[int, str] | None, said: tuple[Said, ...]) -> Edge | None:
+    if observed is None and not said:
+        return None
+    return msgspec.structs.replace(edge, observed=observed, said=said)

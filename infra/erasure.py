@@ -1,0 +1,154 @@
+"""Carries erasures out behind the stream: waits until every member's partition and the archive have met the erase
+records, takes the person out of every other store, and writes the certificate. Safe to do again at any point."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from engine.erasure import Forgotten, forget_event
+from engine.erasure_job import COMPLETED, IN_PROGRESS, PENDING, Eraser, Job, LogEnd, TrainedOn
+from engine.events import Event
+from infra.archive_erasure import Survey, drop_events, drop_links, has_met, survey
+from infra.ledger_store_erasures import SqlErasures
+from infra.redis_store_erasure import ErasureStore
+
+log = logging.getLogger("rapport.erasure")
+# a wish whose record may be lost (its process died in between) is sent again after so long
+UNHEARD_MS = 15_000
+SWEEP_MS = 3_600_000
+REJECTED = "rejected events stay in their topic until its retention ends; sent again, they are suppressed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Everything an erasure reaches. `erasers` know no archive; `trained` gives each model version's data period;
+    `ends` says when the log forgets; `send` appends a wish again."""
+
+    archive: str
+    jobs: SqlErasures
+    store: ErasureStore
+    erasers: Sequence[Eraser]
+    trained: Callable[[], Mapping[str, tuple[int, int]]]
+    ends: Callable[[int], Awaitable[tuple[LogEnd, ...]]]
+    send: Callable[[Event], Awaitable[None]]
+    clock: Callable[[], int]
+    lateness_ms: int
+
+
+class Erasing:
+    """The process's erasures. `suppressed` says what late events must not be archived: id -> ms."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._loaded_at: int | None = None
+        self.suppressed: dict[str, int] = {}
+
+    def is_suppressed(self, event: Event) -> bool:
+        """Whether the event is a late one of somebody erased: nothing of it is kept."""
+        return event.at < self.suppressed.get(event.home, 0)
+
+    async def load(self) -> None:
+        """Learn whom to keep out, and once an hour forget of whom nothing can be late any more."""
+        now = self._reach.clock()
+        if self._loaded_at is None or now - self._loaded_at > SWEEP_MS:
+            since = now - self._reach.lateness_ms
+            await self._reach.jobs.forget_ids(since)
+            self.suppressed = dict(await self._reach.jobs.suppressed(since))
+            self._loaded_at = now
+
+    async def round(self) -> int:
+        """Take every erasure as far as it goes now; returns how many were completed."""
+        await self.load()
+        waiting = await self._reach.store.waiting()
+        jobs = {job.id: job for job in await self._reach.jobs.unfinished()}
+        for missing in sorted(set(waiting) - jobs.keys()):
+            found = await self._reach.jobs.find(missing)
+            jobs |= {} if found is None else {missing: found}
+        return sum([await self._advance(job) for job in jobs.values()])
+
+    async def _advance(self, job: Job) -> bool:
+        one = await self._reach.store.forgotten(job.id)
+        if one is None:
+            await self._again(job)
+            return False
+        if job.status == COMPLETED and set(job.identifiers) == one.members.keys():
+            return await self._told_again(one)
+        if job.status != IN_PROGRESS or set(job.identifiers) != one.members.keys():
+            started = job.started_at or self._reach.clock()
+            ids = tuple(sorted(one.members))
+            job = msgspec.structs.replace(job, status=IN_PROGRESS, identifiers=ids, started_at=started)
+            await self._reach.jobs.save(job)
+        self.suppressed |= {i: max(one.at, self.suppressed.get(i, 0)) for i in one.members}
+        if not await self._reach.store.emptied(one):
+            return False
+        if not await asyncio.to_thread(has_met, self._reach.archive, one):
+            return False
+        return await self._carry_out(job, one)
+
+    async def _told_again(self, one: Forgotten) -> bool:
+        """A late link reached nobody new: only the archive's copy of it goes."""
+        if await asyncio.to_thread(drop_links, self._reach.archive, one) is not None:
+            await self._reach.store.done(one)
+        return False
+
+    async def _again(self, job: Job) -> None:
+        """Identity has not met the wish: it is on its way, or died with the process that was to send it."""
+        now = self._reach.clock()
+        if job.status == PENDING and now - job.requested_at > UNHEARD_MS and now - job.before < self._reach.lateness_ms:
+            await self._reach.send(forget_event((job.subject, job.subject_type), job.id, now, job.before))
+
+    async def _carry_out(self, job: Job, one: Forgotten) -> bool:
+        reach = self._reach
+        found = await asyncio.to_thread(survey, reach.archive, one)
+        links = await asyncio.to_thread(drop_links, reach.archive, one)
+        if links is None:
+            return False
+        job = await self._certify(job, one, found)
+        for eraser in reach.erasers:
+            job = await self._kept(job, eraser.name, await eraser.erase(sorted(one.members), one.at))
+        # a refusal on its way to every identifier, or restored from the ledger, may have come after the erase record
+        job = await self._kept(job, "consent keys", await reach.store.sweep_consent(one))
+        dropped = await reach.store.drop_decisions(found.decisions)
+        job = await self._kept(job, "recent decisions", dropped)
+        job = await self._kept(job, "links archive", links)
+        gone = await asyncio.to_thread(drop_events, reach.archive, one)
+        job = await self._kept(job, "archive events", gone)
+        job = await self._kept(job, "decision records (of the archive's events)", min(gone, len(found.decisions)))
+        job = await self._kept(job, "outcomes (of the archive's events)", min(gone, found.outcomes))
+        job = await self._kept(job, "rejects", 0, REJECTED)
+        return await self._complete(job, one)
+
+    async def _certify(self, job: Job, one: Forgotten, found: Survey) -> Job:
+        """What can only be known while the rows are there, and what the partitions did themselves."""
+        wiped = await self._reach.store.take_wiped(one.members)
+        models = {model.version: model.decisions for model in job.models}
+        for version, (first, last) in self._reach.trained().items():
+            inside = sum(first <= at <= last for at in found.decisions.values())
+            if inside:
+                models[version] = models.get(version, 0) + inside
+        job = msgspec.structs.replace(job, models=tuple(TrainedOn(*item) for item in sorted(models.items())))
+        linked = {end for edge in one.past for end in (edge.left, edge.right)} & one.members.keys()
+        job = job.with_removed("fragments", wiped["fragments"]).with_removed("consent keys", wiped["consent"])
+        others = tuple(s for s in job.stores if s.store != "identity index")
+        job = msgspec.structs.replace(job, stores=others).with_removed("identity index", len(linked))
+        await self._reach.jobs.save(job)
+        return job
+
+    async def _kept(self, job: Job, store: str, rows: int, note: str = "") -> Job:
+        """Progress is written down at once: what is gone cannot be counted again."""
+        job = job.with_removed(store, rows, note)
+        await self._reach.jobs.save(job)
+        return job
+
+    async def _complete(self, job: Job, one: Forgotten) -> bool:
+        if not await self._reach.store.done(one):
+            return False
+        now = self._reach.clock()
+        ends = await self._reach.ends(now)
+        await self._reach.store.forget_later(one.members, one.at + self._reach.lateness_ms)
+        await self._reach.jobs.save(msgspec.structs.replace(job, status=COMPLETED, completed_at=now, log=ends))
+        log.info("erasure %s is completed", job.id)
+        return True

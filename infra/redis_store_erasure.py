@@ -1,0 +1,129 @@
+"""Redis as erasures need it: whom each reached and until when that is remembered, what is still to be done, and the
+keys of a person that no station writes again. Who is reached, `engine.erasure` says."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from engine.erasure import Forgotten
+from engine.records import partition_of
+from infra.fragment_bytes import unpack
+from infra.redis_store import RedisClient, encode_index
+from infra.topics import LINK_STATE, consent_key, decision_key, fragment_key, index_key, wiped_key
+
+_FORGOTTEN = msgspec.msgpack.Decoder(Forgotten)
+WAITING = f"{LINK_STATE}q"
+# A key that changed in the meantime is somebody's again and stays.
+_EXPIRE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIREAT', KEYS[1], ARGV[2]) end return 0"
+
+
+def forgotten_key(job: str) -> str:
+    return f"{LINK_STATE}e:{job}"
+
+
+def reached_key(identity: str) -> str:
+    return f"{LINK_STATE}j:{identity}"
+
+
+def forgotten_values(forgotten: Mapping[str, Forgotten], pointed: Mapping[str, str]) -> dict[str, bytes]:
+    """The keys that keep these erasures, and for each id which erasure reached it last."""
+    values = {forgotten_key(job): msgspec.msgpack.encode(one) for job, one in forgotten.items()}
+    return values | {reached_key(identity): job.encode() for identity, job in pointed.items()}
+
+
+class ErasureStore:
+    """What is remembered of erasures."""
+
+    def __init__(self, redis: RedisClient, partitions: int) -> None:
+        self._redis = redis
+        self._partitions = partitions
+
+    async def touching(self, identities: Sequence[str], jobs: Iterable[str] = ()) -> dict[str, Forgotten]:
+        """The erasures that reached any of these ids, and those of these jobs."""
+        found = await self._redis.mget([reached_key(i) for i in identities]) if identities else []
+        wanted = sorted({raw.decode() for raw in found if raw} | set(jobs))
+        raws = await self._redis.mget([forgotten_key(job) for job in wanted]) if wanted else []
+        return {job: _FORGOTTEN.decode(raw) for job, raw in zip(wanted, raws, strict=True) if raw}
+
+    async def forgotten(self, job: str) -> Forgotten | None:
+        """Whom this erasure reached so far; None before identity met it, and when it is no longer remembered."""
+        raw = await self._redis.get(forgotten_key(job))
+        return _FORGOTTEN.decode(raw) if raw else None
+
+    async def note(self, forgotten: Iterable[Forgotten], lateness_ms: int) -> None:
+        """Put erasures on the list of what is to be done, and let them be forgotten when nothing can be late."""
+        pipe = self._redis.pipeline(transaction=False)
+        for one in forgotten:
+            until = one.at + lateness_ms
+            pipe.sadd(WAITING, one.job)
+            for key in (forgotten_key(one.job), *map(reached_key, one.members)):
+                pipe.pexpireat(key, until)
+        if len(pipe):
+            await pipe.execute()
+
+    async def waiting(self) -> list[str]:
+        """The jobs that reached somebody since they were last carried out."""
+        return sorted(raw.decode() for raw in await self._redis.smembers(WAITING))
+
+    async def done(self, one: Forgotten) -> bool:
+        """Take a job off the list; False if it has reached somebody else in the meantime."""
+        await self._redis.srem(WAITING, one.job)
+        if await self.forgotten(one.job) in (one, None):
+            return True
+        await self._redis.sadd(WAITING, one.job)
+        return False
+
+    async def emptied(self, one: Forgotten) -> bool:
+        """Whether every member's partition has met its erase record."""
+        for start in range(0, len(one.members), 200):
+            pipe = self._redis.pipeline(transaction=False)
+            for member in list(one.members)[start : start + 200]:
+                pipe.get(fragment_key(partition_of(member, self._partitions), member))
+            for raw in await pipe.execute():
+                if raw is None or unpack(raw).fragment.erased < one.at:
+                    return False
+        return True
+
+    async def take_wiped(self, members: Iterable[str]) -> dict[str, int]:
+        """What the partitions took away themselves, fragments and consent keys; it is told once."""
+        total = {"fragments": 0, "consent": 0}
+        for member in members:
+            key = wiped_key(self._place(member), member)
+            found = await self._redis.hgetall(key)
+            await self._redis.delete(key)
+            for name in total:
+                total[name] += int(found.get(name.encode(), 0))
+        return total
+
+    async def sweep_consent(self, one: Forgotten) -> int:
+        """Take away consent of members where nobody new lives; returns how many keys were there."""
+        gone = 0
+        for member in one.members:
+            raw = await self._redis.get(fragment_key(self._place(member), member))
+            if raw is not None and not unpack(raw).fragment.state.count:
+                gone += int(await self._redis.delete(consent_key(self._place(member), member)))
+        return gone
+
+    async def drop_decisions(self, decisions: Iterable[str]) -> int:
+        """Take recent decisions away; returns how many were there."""
+        gone = 0
+        for named in decisions:
+            gone += int(await self._redis.delete(decision_key(self._place(named.partition(".")[0]), named)))
+        return gone
+
+    async def forget_later(self, members: Iterable[str], until: int) -> None:
+        """Let what only suppresses go at `until` (ms), unless somebody new lives there by then."""
+        for member in members:
+            place = self._place(member)
+            raw = await self._redis.get(fragment_key(place, member))
+            if raw is not None and not unpack(raw).fragment.state.count:
+                await self._expire(fragment_key(place, member), raw, until)
+            index = await self._redis.get(index_key(place, member))
+            if index is not None and index[8:] == encode_index(0, (member,))[8:]:
+                await self._expire(index_key(place, member), index, until)
+
+    async def _expire(self, key: str, held: bytes, until: int) -> None:
+        await self._redis.eval(_EXPIRE, 1, key, held, until)
+
+    def _place(self, identity: str) -> int:
+        return partition_of(identity, self._partitions)
