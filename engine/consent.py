@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.jurisdiction import Controller, Jurisdiction
 from engine.profile import Contact, Issue, Moment, Profile, Trait
 from engine.signals import Signal
 
@@ -15,11 +16,15 @@ _STRICTEST = max(_STRICTNESS.values())
 STATUSES = frozenset(_STRICTNESS)
 REFUSALS = frozenset({"denied", "withdrawn", "objected"})
 CONTRACT = "contract"
+OBJECTED, EXPIRED = "objected", "expired"
+RESTRICTION = "restriction"
+DAY = 86_400_000
 STRICT = "strict"
 
 
 class Purpose(msgspec.Struct, frozen=True):
-    """A reason to use data. `default` maps a jurisdiction to whether an unasked person counts as agreeing."""
+    """A reason to use data. `default` maps a jurisdiction to whether an unasked person counts as agreeing; a yes is
+    good for `valid_days` (0: what the jurisdiction says). An objection reaches `objection_includes` too."""
 
     name: str
     basis: str = "consent"
@@ -27,16 +32,25 @@ class Purpose(msgspec.Struct, frozen=True):
     default: dict[str, bool] = {}
     text: dict[str, str] = {}
     uses: tuple[str, ...] = ("service", "analytics", "personalization")
+    valid_days: int = 0
+    objection_includes: tuple[str, ...] = ()
 
 
 class Purposes(msgspec.Struct, frozen=True):
-    """The configured purposes; which purpose each trait belongs to (`traits`, else `other_traits`)."""
+    """The configured purposes; which purpose each trait belongs to (`traits`, else `other_traits`); which law holds."""
 
     purposes: dict[str, Purpose]
     traits: dict[str, str] = {}
     other_traits: str = "personalization"
     default_jurisdiction: str = STRICT
     countries: dict[str, str] = {}
+    jurisdictions: dict[str, Jurisdiction] = {}
+    controller: Controller = Controller()
+
+    def law(self, jurisdiction: str) -> Jurisdiction:
+        """The rules of a jurisdiction; a part (US-CA) falls back on the whole (US), an unknown one on the strictest."""
+        whole = self.jurisdictions.get(jurisdiction.partition("-")[0], Jurisdiction())
+        return self.jurisdictions.get(jurisdiction, whole)
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):
@@ -71,13 +85,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Consent(msgspec.Struct, frozen=True):
-    """A person's consent as of one moment: every configured purpose has an answer."""
+    """A person's consent as of one moment: every configured purpose has an answer. `rule` says why this jurisdiction
+    applies (stated, conflict, country, default); `restricted` data is stored and not used."""
 
     answers: dict[str, Answer]
     preferences: dict[str, dict[str, bool]]
     settings: dict[str, str]
     jurisdiction: str
     version: int
+    rule: str = ""
+    restricted: bool = False
 
     def allows(self, purpose: str) -> bool:
         answer = self.answers.get(purpose)
@@ -137,7 +154,7 @@ def _counts(statement: Statement) -> bool:
     return statement.status != NOT_ASKED and (statement.explicit or statement.status != GRANTED)
 
 
-def _standing(held: Mapping[str, Held], purpose: str) -> list[Statement]:
+def standing(held: Mapping[str, Held], purpose: str) -> list[Statement]:
     """The statements that no later explicit grant covering their identifier has replaced.
 
     A yes that an ordinary event carried is none: an old cookie must not widen. "Not asked" says nothing either.
@@ -147,25 +164,59 @@ def _standing(held: Mapping[str, Held], purpose: str) -> list[Statement]:
     return [s for identity, s in said if not any(g is not s and identity in g.covers and g.at > s.at for g in grants)]
 
 
-def _default(purpose: Purpose, jurisdiction: str) -> bool:
-    return purpose.default.get(jurisdiction, purpose.default.get(jurisdiction.partition("-")[0], False))
+def _default(purpose: Purpose, jurisdiction: str, policy: Purposes) -> bool:
+    whole = purpose.default.get(jurisdiction.partition("-")[0], policy.law(jurisdiction).opt_out)
+    return purpose.default.get(jurisdiction, whole)
 
 
-def _answer(purpose: Purpose, statements: list[Statement], jurisdiction: str) -> Answer:
+class _Moment(msgspec.Struct, frozen=True):
+    """Under which law and when an answer is wanted; None stands for a moment at which nothing has expired."""
+
+    jurisdiction: str
+    at: int | None
+
+
+def _has_expired(said: Statement, purpose: Purpose, policy: Purposes, moment: _Moment) -> bool:
+    days = purpose.valid_days or policy.law(moment.jurisdiction).valid_days
+    return bool(days) and moment.at is not None and said.status == GRANTED and moment.at >= said.at + days * DAY
+
+
+def _answer(purpose: Purpose, statements: list[Statement], policy: Purposes, moment: _Moment) -> Answer:
     said = max(statements, key=lambda s: (_STRICTNESS.get(s.status, _STRICTEST), s.at), default=None)
     if purpose.basis == CONTRACT:
         return Answer(GRANTED, purpose.basis, True, said.at if said else None, said.source if said else None)
     if said is None:
-        return Answer(NOT_ASKED, purpose.basis, _default(purpose, jurisdiction))
+        return Answer(NOT_ASKED, purpose.basis, _default(purpose, moment.jurisdiction, policy))
+    if any(_has_expired(s, purpose, policy, moment) for s in statements) and said.status == GRANTED:
+        return Answer(EXPIRED, purpose.basis, False, said.at, said.source)
     return Answer(said.status, purpose.basis, said.status == GRANTED, said.at, said.source)
 
 
-def jurisdiction_of(held: Mapping[str, Held], country: str | None, policy: Purposes) -> str:
-    """A stated jurisdiction (the strictest spelling wins a tie: sorted), else the country trait's, else the default."""
+def _objected(answers: dict[str, Answer], policy: Purposes) -> dict[str, Answer]:
+    """An objection reaches what it includes, whatever was said about that: one to marketing ends profiling too."""
+    reached = {
+        included: answer
+        for name, answer in answers.items()
+        if answer.status == OBJECTED
+        for included in policy.purposes[name].objection_includes
+    }
+    later = {
+        name: Answer(OBJECTED, answers[name].basis, False, answer.at, answer.source)
+        for name, answer in reached.items()
+        if name in answers and answers[name].basis != CONTRACT
+    }
+    return {**answers, **later}
+
+
+def jurisdiction_of(held: Mapping[str, Held], country: str | None, policy: Purposes) -> tuple[str, str]:
+    """Which jurisdiction applies and by which rule: the stated one; where several are stated, the strict one; else the
+    country's; else the default."""
     stated = sorted({h.settings["jurisdiction"] for h in held.values() if h.settings.get("jurisdiction")})
     if stated:
-        return stated[0] if len(stated) == 1 else STRICT
-    return policy.countries.get(country or "", policy.default_jurisdiction)
+        return (stated[0], "stated") if len(stated) == 1 else (STRICT, "conflict")
+    if country in policy.countries:
+        return policy.countries[country], "country"
+    return policy.default_jurisdiction, "default"
 
 
 def _refusing(held: Iterable[Held]) -> dict[str, dict[str, bool]]:
@@ -178,15 +229,22 @@ def _refusing(held: Iterable[Held]) -> dict[str, dict[str, bool]]:
     return result
 
 
-def resolve(held: Mapping[str, Held], policy: Purposes, country: str | None = None) -> Consent:
-    """The person's consent: the strictest standing statement of all members; who never said anything does not count."""
-    jurisdiction = jurisdiction_of(held, country, policy)
-    answers = {name: _answer(purpose, _standing(held, name), jurisdiction) for name, purpose in policy.purposes.items()}
+def resolve(held: Mapping[str, Held], policy: Purposes, country: str | None = None, at: int | None = None) -> Consent:
+    """The person's consent: the strictest standing statement of all members; who never said anything does not count.
+    A yes that is too old at `at` (ms) has expired; without a moment nothing has."""
+    jurisdiction, rule = jurisdiction_of(held, country, policy)
+    moment = _Moment(jurisdiction, at)
+    answers = {name: _answer(one, standing(held, name), policy, moment) for name, one in policy.purposes.items()}
     settings: dict[str, str] = {}
     for identity in sorted(held):
         settings = {**settings, **held[identity].settings}
     version = sum(h.version for h in held.values())
-    return Consent(answers, _refusing(held.values()), settings, jurisdiction, version)
+    restricted = any(h.settings.get(RESTRICTION) for h in held.values())
+    refusing = _refusing(held.values())
+    answers = _objected(answers, policy)
+    if restricted:
+        answers = {name: msgspec.structs.replace(answer, allowed=False) for name, answer in answers.items()}
+    return Consent(answers, refusing, settings, jurisdiction, version, rule, restricted)
 
 
 def country_of(profile: Profile) -> str | None:
@@ -259,5 +317,7 @@ def as_dict(consent: Consent) -> dict[str, Any]:
         },
         "preferences": {c: dict(sorted(t.items())) for c, t in sorted(consent.preferences.items())},
         "jurisdiction": consent.jurisdiction,
+        "jurisdiction_rule": consent.rule,
+        "restricted": consent.restricted,
         "version": consent.version,
     }

@@ -5,10 +5,23 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from engine.consent import CONTRACT, DENIED, GRANTED, REFUSALS, Consent, Held, Purposes, Statement, resolve
+from engine.consent import (
+    CONTRACT,
+    DENIED,
+    GRANTED,
+    OBJECTED,
+    REFUSALS,
+    RESTRICTION,
+    Consent,
+    Held,
+    Purposes,
+    Statement,
+    resolve,
+    standing,
+)
 from engine.ports import ConsentChange
 
-WITHDRAWN, OBJECTED = "withdrawn", "objected"
+WITHDRAWN = "withdrawn"
 _NO_BY_BASIS = {"legitimate_interests": OBJECTED}
 
 
@@ -104,12 +117,82 @@ def applied(held: Held, change: ConsentChange) -> Held:
     return Held(statements, preferences, settings, held.version + 1)
 
 
+def _stands(held: Held, purpose: str, new: Statement) -> bool:
+    """Whether what is held outweighs the new statement: it is later, or as late and no new refusal is to replace it."""
+    rivals = [s for s in held.statements.get(purpose, ()) if s.explicit == new.explicit]
+    return any(s.at > new.at or (s.at == new.at and (new.status == GRANTED or s == new)) for s in rivals)
+
+
+def taken(held: Held, change: ConsentChange) -> Held:
+    """What an identifier holds after a change, whenever it comes: an older statement replaces no newer one, at the same
+    moment a no stands. The very same value where nothing changes."""
+    statements = {p: s for p, s in change.statements.items() if not _stands(held, p, s)}
+    preferences = {
+        channel: {t: yes for t, yes in topics.items() if held.preferences.get(channel, {}).get(t) is not yes}
+        for channel, topics in change.preferences.items()
+    }
+    news = ConsentChange(
+        statements,
+        {channel: topics for channel, topics in preferences.items() if topics},
+        {name: value for name, value in change.settings.items() if held.settings.get(name, "") != value},
+    )
+    return applied(held, news) if news.statements or news.preferences or news.settings else held
+
+
+def _spread_to(members: Sequence[str], held: Mapping[str, Held], purpose: str) -> dict[str, Statement]:
+    """A refusal that stands for the person, under the members that do not refuse themselves; later than whatever they
+    said, so that it holds for each of them alone."""
+    refusals = [s for s in standing(held, purpose) if s.status in REFUSALS]
+    if not refusals:
+        return {}
+    said = max(refusals, key=lambda s: s.at)
+    carried = msgspec.structs.replace(said, explicit=True, covers=())
+    return {
+        m: msgspec.structs.replace(carried, at=later({m: held.get(m, Held())}, purpose, said.at))
+        for m in members
+        if not _refuses(held.get(m), purpose)
+    }
+
+
+def spread(members: Sequence[str], held: Mapping[str, Held]) -> dict[str, ConsentChange]:
+    """What to write when identifiers became one person: whatever one of them refuses, each refuses, so that parting
+    them again opens nothing. Empty where that is so already."""
+    statements: dict[str, dict[str, Statement]] = {}
+    for purpose in sorted({p for h in held.values() for p in h.statements}):
+        for member, statement in _spread_to(members, held, purpose).items():
+            statements.setdefault(member, {})[purpose] = statement
+    restricted = {h.settings[RESTRICTION] for h in held.values() if h.settings.get(RESTRICTION)}
+    found: dict[str, ConsentChange] = {}
+    for member in members:
+        free = restricted and not held.get(member, Held()).settings.get(RESTRICTION)
+        found[member] = ConsentChange(
+            statements.get(member, {}), _missing(held, member), {RESTRICTION: max(restricted)} if free else {}
+        )
+    return {m: change for m, change in found.items() if change.statements or change.preferences or change.settings}
+
+
+def _missing(held: Mapping[str, Held], member: str) -> dict[str, dict[str, bool]]:
+    """Channels and topics that anybody refuses and this member does not."""
+    mine = held.get(member, Held()).preferences
+    missing: dict[str, dict[str, bool]] = {}
+    for one in held.values():
+        for channel, topics in one.preferences.items():
+            for topic, yes in topics.items():
+                if not yes and mine.get(channel, {}).get(topic) is not False:
+                    missing.setdefault(channel, {})[topic] = False
+    return missing
+
+
 def outlook(
-    subject: Subject, written: Mapping[str, ConsentChange], policy: Purposes, country: str | None = None
+    subject: Subject,
+    written: Mapping[str, ConsentChange],
+    policy: Purposes,
+    country: str | None = None,
+    at: int | None = None,
 ) -> Consent:
     """The consent that would follow from a change."""
     after = {m: applied(subject.held.get(m, Held()), c) for m, c in written.items()}
-    return resolve({**subject.held, **after}, policy, country)
+    return resolve({**subject.held, **after}, policy, country, at)
 
 
 def widened(before: Consent, after: Consent) -> bool:

@@ -1,84 +1,102 @@
-"""Consent as it is served: one hash per identifier, changed by one script. Knows how a statement replaces another of
-the same identifier; what the person's answer is, `engine.consent` says."""
+"""Consent as it is served: one hash per identifier that takes only a higher ledger number, refusals on their way to the
+ledger beside it. Knows the order of writes; what a statement means, `engine.consent` says."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from redis.exceptions import RedisError
 
-from engine.consent import GRANTED, Held
+from engine.consent import Held
 from engine.ports import ConsentChange, Unavailable
 from engine.records import partition_of
-from infra.redis_store import RedisClient, decode_held
-from infra.topics import consent_key
+from infra.redis_store import FAILURES, PENDING, Pending, RedisClient, decode_held, pending_of
+from infra.topics import applied_key, consent_key
 
-# An explicit statement replaces an older explicit one. Of two at the same moment the no stands, so only a no (its
-# fifth value) replaces one that is equally old. What events said stays beside it; which of both counts, the rules say.
-_WRITE = """
-local changed = 0
-local i = 1
-while i <= #ARGV do
-  local kind, name, value, at, yes = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
-  if kind == 's' then
-    local held = redis.call('HGET', KEYS[1], 's:' .. name)
-    local before = held and cmsgpack.unpack(held)[2] or -1
-    if before < at or (before == at and yes == '0' and held ~= value) then
-      redis.call('HSET', KEYS[1], 's:' .. name, value)
-      changed = 1
-    end
-  elseif value == '' then
-    changed = changed + redis.call('HDEL', KEYS[1], kind .. ':' .. name)
-  else
-    redis.call('HSET', KEYS[1], kind .. ':' .. name, value)
-    changed = 1
-  end
-  i = i + 5
-end
-if changed > 0 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
-return changed
+# The state is replaced by a later one only; a writer takes away nothing but its own pending rows. The mark says up to
+# which number of the ledger this partition has seen writes: what comes after it may be missing once Redis restarts.
+_SETTLE = """
+local seq, held = tonumber(ARGV[1]), redis.call('HGET', KEYS[1], 'q')
+if not held or seq > tonumber(held) then redis.call('HSET', KEYS[1], 'q', ARGV[1], 'h', ARGV[2]) end
+for i = 3, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+local mark = redis.call('GET', KEYS[2])
+if not mark or seq > tonumber(mark) then redis.call('SET', KEYS[2], ARGV[1]) end
 """
+_MARK = """
+local mark = redis.call('GET', KEYS[1])
+if not mark or tonumber(ARGV[1]) > tonumber(mark) then redis.call('SET', KEYS[1], ARGV[1]) end
+"""
+RUNS = "rapport:consent:runs"
+SOME = 200
 
 
-class RedisConsents:
-    """`engine.ports.Consents`."""
+class ConsentKeys:
+    """The keys under which consent is served."""
 
     def __init__(self, redis: RedisClient, partitions: int) -> None:
         self._redis = redis
         self._partitions = partitions
-        self._write = redis.register_script(_WRITE)
 
     def _key(self, identity: str) -> str:
         return consent_key(partition_of(identity, self._partitions), identity)
 
-    async def held(self, identities: Sequence[str]) -> dict[str, Held]:
-        """What is stored under each of the identifiers that ever said something."""
+    def _mark(self, identity: str) -> str:
+        return applied_key(partition_of(identity, self._partitions))
+
+    async def read(self, identities: Sequence[str]) -> tuple[dict[str, Held], dict[str, dict[str, Pending]]]:
+        """What each identifier holds as far as Redis knows, and the rows still on their way, by identifier and row."""
         wanted = list(dict.fromkeys(identities))
         pipe = self._redis.pipeline(transaction=False)
         for identity in wanted:
             pipe.hgetall(self._key(identity))
         try:
             answers = await pipe.execute()
-        except RedisError as error:
+        except FAILURES as error:
             raise Unavailable("the consent store does not answer; try again in a moment") from error
-        return {i: decode_held(fields) for i, fields in zip(wanted, answers, strict=True) if fields}
+        found = {i: fields for i, fields in zip(wanted, answers, strict=True) if fields}
+        waiting = {i: pending_of(fields) for i, fields in found.items()}
+        return {i: decode_held(f) for i, f in found.items()}, {i: rows for i, rows in waiting.items() if rows}
 
-    async def write(self, changes: Mapping[str, ConsentChange]) -> None:
-        """Returns when every identifier's hash holds the change."""
+    async def hold(self, changes: Mapping[str, ConsentChange], rows: Mapping[str, str], at: int) -> None:
+        """Make refusals count before the ledger has them: one pending row under each identifier."""
+        pipe = self._redis.pipeline(transaction=False)
+        for identity, change in changes.items():
+            pipe.hset(self._key(identity), f"{PENDING}{rows[identity]}", encode_pending(change, at))
+        await self._carried_out(pipe)
+
+    async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> None:
+        """Put down what the ledger says (its row number is the state's version), and take away these pending rows."""
+        items = list(states.items())
+        for start in range(0, len(items), SOME):
+            pipe = self._redis.pipeline(transaction=False)
+            for identity, held in items[start : start + SOME]:
+                mine = [f"{PENDING}{row}" for row in rows.get(identity, ())]
+                data = msgspec.msgpack.encode(held)
+                keys = (self._key(identity), self._mark(identity))
+                pipe.execute_command("EVAL", _SETTLE, 2, *keys, held.version, data, *mine)
+            await self._carried_out(pipe)
+
+    async def marks(self) -> list[int]:
+        """Up to which number of the ledger each partition has seen writes."""
+        keys = [applied_key(partition) for partition in range(self._partitions)]
+        return [int(await self._redis.get(key) or 0) for key in keys]
+
+    async def caught_up(self, seq: int, runs: Sequence[str]) -> None:
+        """Everything up to `seq` is here: remember it, and which runs of the server hold it."""
+        for partition in range(self._partitions):
+            await self._redis.eval(_MARK, 1, applied_key(partition), seq)
+        await self._redis.sadd(RUNS, *runs)
+
+    async def runs(self) -> set[str]:
+        """The runs of the server that hold all of the ledger."""
+        return {raw.decode() for raw in await self._redis.smembers(RUNS)}
+
+    async def _carried_out(self, pipe: RedisClient) -> None:
         try:
-            await asyncio.gather(*(self._one(identity, change) for identity, change in changes.items()))
-        except RedisError as error:
+            if len(pipe):
+                await pipe.execute()
+        except FAILURES as error:
             raise Unavailable("the consent store did not take the change; send it again") from error
 
-    async def _one(self, identity: str, change: ConsentChange) -> None:
-        arguments: list[str | bytes] = []
-        for purpose, statement in change.statements.items():
-            yes = "1" if statement.status == GRANTED else "0"
-            arguments += ["s", purpose, msgspec.msgpack.encode(statement), str(statement.at), yes]
-        for channel, topics in change.preferences.items():
-            for about, answer in topics.items():
-                arguments += ["p", f"{channel}:{about}", "1" if answer else "0", "0", ""]
-        for name, value in change.settings.items():
-            arguments += ["k", name, value, "0", ""]
-        if arguments:
-            await self._write(keys=[self._key(identity)], args=arguments)
+
+def encode_pending(change: ConsentChange, at: int) -> bytes:
+    """What a pending row holds; the stream's script writes it too."""
+    return msgspec.msgpack.encode(Pending(at, change))

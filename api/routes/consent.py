@@ -17,10 +17,12 @@ from api.representation import PRIVATE, is_current, is_expected, json_answer, no
 from api.routes.profiles import Ref
 from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
 from api.serving import reference
-from engine.consent import CONTRACT, Consent, Purposes, country_of
-from engine.ports import ApiKey, PersonView
-from engine.signals import CHANNELS
+from api.stating import sends_gpc
+from engine.consent import CONTRACT, RESTRICTION, Consent, Purposes, country_of
+from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
+from engine.signals import CHANNELS as CONTACT_CHANNELS
 from engine.statement import Subject, Wish, answer_of, changes, outlook, replacing, widened
+from engine.wishes import CHANNELS
 
 router = APIRouter(prefix="/v1/profiles", tags=["consent"])
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "preference_center", "auditor", "admin"))]
@@ -29,8 +31,9 @@ IfMatch = Annotated[str | None, Header(description="Required where the change wi
 _PATCH = msgspec.json.Decoder(ConsentPatch)
 _DOCUMENT = msgspec.json.Decoder(ConsentDocument)
 _EXAMPLE = {"purposes": {"marketing": False}, "preferences": {"sms": {"all": False}}, "text_version": "2026-01"}
-SETTINGS = ("jurisdiction", "time_zone", "language")
+SETTINGS = ("jurisdiction", "time_zone", "language", "frequency", "quiet_hours")
 MAX_TOPIC = 64
+REACHED_BY = tuple(dict.fromkeys((*CHANNELS, *CONTACT_CHANNELS)))
 
 
 @router.get(
@@ -47,7 +50,7 @@ async def read_consent(
 ) -> Response:
     """The person's answer per purpose, preferences and settings. A reference never seen answers 200."""
     view = await world.people.person(reference(world, ref).id)
-    body = consent_answer(consent_of(view, world.now.purposes))
+    body = consent_answer(consent_of(view, world.now.purposes, world.clock()))
     tag = strong_tag(body)
     if is_current(if_none_match, tag):
         return not_modified(tag)
@@ -72,7 +75,7 @@ async def change_consent(
 ) -> Response:
     """What is not named stays. `If-Match` is needed only where something widens: a withdrawal always goes through."""
     patch = await read_json(request, _PATCH)
-    return await Change(world, key, if_match).carry_out(ref, patch, whole=False)
+    return await Change(world, key, (if_match, sends_gpc(request))).carry_out(ref, patch, whole=False)
 
 
 @router.put(
@@ -88,36 +91,56 @@ async def replace_consent(
     """Takes what GET gives, purposes also as yes or no. An agreement that is not named is withdrawn; a refusal stays
     until it is answered with yes."""
     document = await read_json(request, _DOCUMENT)
-    return await Change(world, key, if_match).carry_out(ref, document, whole=True)
+    return await Change(world, key, (if_match, sends_gpc(request))).carry_out(ref, document, whole=True)
 
 
 class Change:
-    """One request to change consent: who asks and what they believe to be changing."""
+    """One request to change consent: who asks, and `said`: what they believe to be changing, and whether their browser
+    opts out for them."""
 
-    def __init__(self, world: World, key: ApiKey, if_match: str | None) -> None:
+    def __init__(self, world: World, key: ApiKey, said: tuple[str | None, bool]) -> None:
         self._world = world
         self._key = key
-        self._if_match = if_match
+        self._if_match, opts_out = said
+        # Global Privacy Control refuses what the request itself does not answer
+        self._opted_out = world.now.signals.opt_out if opts_out else ()
         self._policy = world.now.purposes
 
     async def carry_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         """Check, write under every member concerned, and answer what holds now."""
         view = await self._world.people.person(reference(self._world, ref).id)
-        consent = consent_of(view, self._policy)
+        consent = consent_of(view, self._policy, self._world.clock())
         named = _answers(asked.purposes or {})
         _check_names(named, asked, self._policy)
         purposes = replacing(consent, named) if whole else {p: yes for p, yes in named.items() if yes is not None}
+        purposes = {**{p: False for p in self._opted_out if p in self._policy.purposes}, **purposes}
         _check_contract(purposes, self._policy)
         subject = Subject(view.members, view.held, consent)
         written = changes(subject, self._wish(asked, purposes))
-        after = outlook(subject, written, self._policy, country_of(view.profile))
+        after = outlook(subject, written, self._policy, country_of(view.profile), self._world.clock())
         self._check_version(consent, after)
         if written:
-            await self._world.consents.write(written)
+            await self._write(written, subject, widened(consent, after))
         return await self._now(view)
+
+    async def _write(self, written: Mapping[str, ConsentChange], subject: Subject, widening: bool) -> None:  # noqa: FBT001 reason: a fact, no choice
+        """The condition is checked again where it is written: somebody may have answered since it was read."""
+        versions = {m: subject.held[m].version if m in subject.held else 0 for m in subject.members}
+        told = Circumstances(
+            who=self._key.name,
+            jurisdiction=subject.consent.jurisdiction,
+            expected=versions if widening else None,
+        )
+        try:
+            await self._world.consents.write(written, told)
+        except Stale as stale:
+            message = "the consent has changed since it was read; read it again and decide on what it says now"
+            raise Problem(412, "stale_version", message) from stale
 
     def _wish(self, asked: ConsentPatch | ConsentDocument, purposes: dict[str, bool]) -> Wish:
         settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}
+        if asked.restricted is not None:
+            settings[RESTRICTION] = "1" if asked.restricted else ""
         return Wish(
             source=asked.source or self._key.name,
             at=self._world.clock(),
@@ -140,7 +163,7 @@ class Change:
 
     async def _now(self, before: PersonView) -> Response:
         view = await self._world.people.person(before.profile_id)
-        body = consent_answer(consent_of(view, self._policy))
+        body = consent_answer(consent_of(view, self._policy, self._world.clock()))
         return json_answer(body, headers={"ETag": strong_tag(body), **PRIVATE})
 
 
@@ -152,8 +175,8 @@ def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument
     if not named.keys() <= policy.purposes.keys():
         raise Problem(400, "unknown_purpose", f"the purposes here are {', '.join(policy.purposes)}")
     preferences = asked.preferences or {}
-    if not preferences.keys() <= set(CHANNELS):
-        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(CHANNELS)}")
+    if not preferences.keys() <= set(REACHED_BY):
+        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(REACHED_BY)}")
     if any(not topic or len(topic) > MAX_TOPIC for topics in preferences.values() for topic in topics):
         raise Problem(400, "invalid_topic", f"a topic has 1 to {MAX_TOPIC} characters; `all` stands for every topic")
     if asked.time_zone is not None and asked.time_zone not in available_timezones():

@@ -220,3 +220,23 @@ async def test_unchanged_consent_is_not_sent_twice(client: httpx.AsyncClient) ->
     tag = (await client.get(PATH)).headers["etag"]
     assert tag.startswith('"')
     assert (await client.get(PATH, headers={"If-None-Match": tag})).status_code == 304
+
+
+async def test_the_persons_own_quiet_hours_and_frequency_hold_contacts_back(client: httpx.AsyncClient) -> None:
+    await grant(client, "marketing", "personalization", "profiling")
+    for wish, rule in (({"quiet_hours": "00:00-24:00"}, "quiet_hours"), ({"frequency": "0/7d"}, "frequency")):
+        said = await client.patch(PATH, json=wish)
+        assert said.status_code == 200
+        assert {name: said.json()[name] for name in wish} == wish
+        body = await decide(client, placement="email")
+        assert body["actions"] == []
+        assert rule in {blocked["rule"] for blocked in body["blocked"]}
+        assert (await decide(client))["actions"]
+        lifted = await client.patch(PATH, json=dict.fromkeys(wish, ""))
+        assert lifted.json()["quiet_hours" if "quiet_hours" in wish else "frequency"] is None
+
+
+async def test_a_channel_refused_for_one_topic_stays_open_for_others(client: httpx.AsyncClient) -> None:
+    for channel in ("email", "sms", "voice", "whatsapp", "push", "chat", "web"):
+        answer = await client.patch(PATH, json={"preferences": {channel: {"offers": False}}})
+        assert answer.json()["preferences"][channel] == {"offers": False}

@@ -1,5 +1,8 @@
 """What events say about consent: repeating is no statement, a no reaches the person, only an explicit yes opens."""
 
+import msgspec
+import pytest
+
 from engine.consent import DENIED, GRANTED, Purpose, Purposes, Statement, resolve
 from engine.events import CONSENT_CHANGED
 from engine.ports import ConsentChange
@@ -121,3 +124,75 @@ async def test_a_narrowing_that_died_with_its_worker_is_done_by_the_next(bed: Be
     await bed.relation().take(0, await bed.link_record())
     await bed.partition(2).take(0, record(event(minute=2)))
     assert [s.status for s in await under(bed, COOKIE)] == [DENIED]
+
+
+async def test_what_was_refused_before_a_link_stays_refused_after_it_is_undone(bed: Bed) -> None:
+    """ann says no, is linked with her cookie, and is parted from it again: the cookie is not asked anew."""
+    partition, relation = bed.partition(), bed.relation()
+    await partition.take(0, record(event(consent={"marketing": False})))
+    assert await under(bed, COOKIE) == ()
+    await partition.take(1, record(event("identify", minute=1, anonymousId="cookie")))
+    await relation.take(0, await bed.link_record())
+    assert [s.status for s in await under(bed, COOKIE)] == [DENIED]
+    named = [{"type": "user_id", "id": "ann"}, {"type": "anonymous_id", "id": "cookie"}]
+    parted = event(minute=2, userId=None, context={"externalIds": named}, messageId="parted")
+    parted = msgspec.structs.replace(parted, kind="unlink", name="unlink", properties={"reason": "not her"})
+    await partition.take(2, record(parted))
+    await relation.take(1, await bed.link_record())
+    assert (await bed.people.person(COOKIE)).members == (COOKIE,)
+    assert (await statuses(bed, COOKIE))["marketing"] == "denied"
+
+
+async def test_an_event_writes_one_row_per_identifier_however_often_it_comes(bed: Bed) -> None:
+    await linked(bed)
+    said = record(event(minute=1, messageId="m1", consent={"marketing": False, "analytics": False}))
+    await bed.partition().take(1, said)
+    rows = await bed.consents.history([ANN, COOKIE])
+    assert [(row.subject, row.who, row.how, row.evidence["event"]) for row in rows] == [
+        (ANN, "web", "event", "m1"),
+        (COOKIE, "web", "event", "m1"),
+    ]
+    await bed.partition().take(1, said)
+    repeated = record(event(minute=3, messageId="m2", consent={"marketing": False}))
+    await bed.partition().take(2, repeated)
+    assert await bed.consents.history([ANN, COOKIE]) == rows
+    assert bed.ledger.verify().broken is None
+
+
+class Died(Exception):
+    """The worker is gone."""
+
+
+class LostLedger:
+    """A ledger that its worker does not live to reach."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.held, self.history = bed.consents.held, bed.consents.history
+
+    async def write(self, changes: object, told: object = None) -> None:
+        raise Died
+
+
+async def test_a_no_counts_from_the_moment_its_record_is_applied(bed: Bed) -> None:
+    """The worker dies after the script and before the ledger: the no counts already, and the next worker writes it."""
+    yes = Statement(GRANTED, START, "preference page", True, (ANN,))
+    await bed.consents.write({ANN: ConsentChange({"marketing": yes})})
+    dying = bed.partition()
+    dying._outside = msgspec.structs.replace(dying._outside, consents=LostLedger(bed))
+    with pytest.raises(Died):
+        await dying.take(0, record(event(minute=1, consent={"marketing": False})))
+    assert (await statuses(bed))["marketing"] == "denied"
+    assert len(await bed.consents.history([ANN])) == 1
+    await bed.partition().take(1, record(event(minute=2)))
+    assert [row.how for row in await bed.consents.history([ANN])] == ["request", "event"]
+    assert (await statuses(bed))["marketing"] == "denied"
+
+
+async def test_an_explicit_yes_is_not_shown_before_the_ledger_has_it(bed: Bed) -> None:
+    dying = bed.partition()
+    dying._outside = msgspec.structs.replace(dying._outside, consents=LostLedger(bed))
+    with pytest.raises(Died):
+        await dying.take(0, record(event(event=CONSENT_CHANGED, consent={"marketing": True})))
+    assert (await statuses(bed))["marketing"] == "not_asked"
+    await bed.partition().take(1, record(event(minute=2)))
+    assert (await statuses(bed))["marketing"] == "granted"

@@ -1,0 +1,54 @@
+"""Writing what somebody said by another way than the consent document: read the person, ask what follows, write, and
+read again where somebody else was quicker. Knows ports; nothing of which signal it was."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from fastapi import Request
+
+from api.answers import consent_of
+from api.deps import World
+from api.errors import Problem
+from engine.consent import Consent, country_of
+from engine.ports import Circumstances, ConsentChange, PersonView, Stale
+from engine.statement import Subject, outlook, widened
+
+Saying = Callable[[Subject], Mapping[str, ConsentChange]]
+LOOKS = 4
+
+
+def sends_gpc(request: Request) -> bool:
+    """Whether the browser sent Global Privacy Control: exactly `Sec-GPC: 1`, anything else is no signal."""
+    return request.headers.get("sec-gpc") == "1"
+
+
+async def state(world: World, identity: str, saying: Saying, told: Circumstances) -> Consent:
+    """Write what `saying` makes of the person, if anything; returns the consent as it is then.
+
+    What widens is written only onto what was read, what narrows always. Raises a 409 problem where others keep
+    changing the same consent.
+    """
+    for _ in range(LOOKS):
+        view = await world.people.person(identity)
+        consent = consent_of(view, world.now.purposes, world.clock())
+        subject = Subject(view.members, view.held, consent)
+        written = saying(subject)
+        if not written:
+            return consent
+        try:
+            await world.consents.write(written, _circumstances(world, view, written, told))
+        except Stale:
+            continue
+        return consent_of(await world.people.person(identity), world.now.purposes, world.clock())
+    raise Problem(409, "consent_contested", "somebody else keeps changing this consent; read it and try again")
+
+
+def _circumstances(
+    world: World, view: PersonView, written: Mapping[str, ConsentChange], told: Circumstances
+) -> Circumstances:
+    policy = world.now.purposes
+    before = consent_of(view, policy, world.clock())
+    after = outlook(Subject(view.members, view.held, before), written, policy, country_of(view.profile), world.clock())
+    versions = {m: view.held[m].version if m in view.held else 0 for m in view.members}
+    expected = versions if widened(before, after) else None
+    return msgspec.structs.replace(told, jurisdiction=before.jurisdiction, expected=expected)

@@ -1,0 +1,169 @@
+"""Consent, written in the order that never shows a withdrawn purpose as granted: a refusal counts in the serving key
+before the ledger has it, a grant only after. Knows ledger and keys; what is said, the rules of `engine` say."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from engine.consent import Held
+from engine.ledger import Draft, Saying, drafts_of, narrowing, proof_of, row_of_event
+from engine.ports import PLAIN, Circumstances, ConsentChange, People, Proof, Stale, Unavailable
+from engine.records import partition_of
+from engine.statement import spread
+from infra.ledger_store_consent import Commit, ConsentLedger
+from infra.redis_store import FAILURES, Pending, Runs
+from infra.redis_store_consent import ConsentKeys
+
+log = logging.getLogger("rapport.consent")
+# a pending row older than this was left behind by a writer that died
+LEFT_BEHIND_MS = 10_000
+CHECK_SECONDS = 0.2
+TOGETHER = 500
+
+
+class LedgeredConsents:
+    """`engine.ports.Consents`. `people` is asked, after a refusal, whether the person has grown meanwhile."""
+
+    def __init__(self, keys: ConsentKeys, ledger: ConsentLedger, people: People, clock: Callable[[], int]) -> None:
+        self._keys = keys
+        self._ledger = ledger
+        self._people = people
+        self._clock = clock
+
+    async def held(self, identities: Sequence[str]) -> dict[str, Held]:
+        """What is stored under each of the identifiers that ever said something; the ledger is asked about those with
+        a row on its way to it."""
+        found, waiting = await self._keys.read(identities)
+        if waiting:
+            with contextlib.suppress(Unavailable):
+                said = await self._ledger.held(list(waiting))
+                found |= {i: overlaid(said.get(i, Held()), rows) for i, rows in waiting.items()}
+        return found
+
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
+        """Returns when ledger and keys hold the change, under everybody who is the same person by then."""
+        if not changes:
+            return
+        await self._put(changes, told)
+        while grown := await self._grown(changes):
+            await self._put(grown, Circumstances("identity", "link", self._clock()))
+            changes = {**changes, **grown}
+
+    async def _put(self, changes: Mapping[str, ConsentChange], told: Circumstances) -> None:
+        now = self._clock()
+        told = told if told.at else msgspec.structs.replace(told, at=now)
+        rows = {i: row_of_event(*told.event, i) if told.event else f"r{secrets.token_hex(16)}" for i in changes}
+        refusals = {i: less for i, change in changes.items() if (less := narrowing(change)) is not None}
+        if refusals:
+            await self._keys.hold(refusals, rows, now)
+        mine = {i: (row, *(f"{row}:{purpose}" for purpose in changes[i].statements)) for i, row in rows.items()}
+        wanted = Commit(drafts_of(changes, told, rows), [*changes, *(told.expected or {})], told.expected)
+        try:
+            states = await self._ledger.commit(wanted)
+        except Stale:
+            # who read this read too little: a writer may have died before the key was brought up to the ledger
+            current = await self._ledger.held(wanted.subjects)
+            await self._keys.settle({i: current.get(i, Held()) for i in wanted.subjects}, mine)
+            raise
+        await self._keys.settle({i: states.get(i, Held()) for i in changes}, mine)
+
+    async def _grown(self, changes: Mapping[str, ConsentChange]) -> dict[str, ConsentChange]:
+        """Refusals for identifiers that became the same person while this was written: either the writer of identity
+        saw the refusal, or it is seen here who came."""
+        if not any(narrowing(change) for change in changes.values()):
+            return {}
+        views = await self._people.people(list(changes))
+        found: dict[str, ConsentChange] = {}
+        for view in views:
+            if not set(view.members) <= changes.keys():
+                found |= spread(view.members, view.held)
+        return {i: change for i, change in found.items() if i not in changes}
+
+    async def spread(self, persons: Sequence[Sequence[str]]) -> None:
+        """Write what a member of each person refuses under all of its members, so that parting them opens nothing."""
+        identities = [i for members in persons for i in members]
+        held = await self.held(identities)
+        for members in persons:
+            changes = spread(members, {i: held[i] for i in members if i in held})
+            if changes:
+                await self._put(changes, Circumstances("identity", "link", self._clock()))
+
+    async def history(self, identities: Sequence[str]) -> list[Proof]:
+        """Everything said under these identifiers, oldest first."""
+        return [proof_of(row) for row in await self._ledger.rows(identities)]
+
+    async def mend(self, waiting: Mapping[str, Mapping[str, Pending]]) -> None:
+        """Carry out refusals whose writer died between key and ledger; who is still at it does the same thing."""
+        for identity, rows in waiting.items():
+            old = {row: p for row, p in rows.items() if p.at <= self._clock() - LEFT_BEHIND_MS}
+            drafts = [Draft(row, identity, Saying(p.at, "", "mended", p.change), True) for row, p in old.items()]
+            if drafts:
+                states = await self._ledger.commit(Commit(drafts, [identity]))
+                await self._keys.settle(states, {identity: list(old)})
+
+
+def overlaid(held: Held, rows: Mapping[str, Pending]) -> Held:
+    """The ledger's word, narrowed by the refusals that are still on their way to it."""
+    for row in sorted(rows):
+        held = rows[row].narrowed(held)
+    return held
+
+
+class Truth:
+    """Whether what Redis says about consent may be believed, and what is true where it may not: a Redis that restarted
+    may have lost its last second, so the ledger is asked until it has been brought up to it."""
+
+    def __init__(self, keys: ConsentKeys, ledger: ConsentLedger, runs: Runs, partitions: int) -> None:
+        self._keys = keys
+        self._ledger = ledger
+        self._runs = runs
+        self._partitions = partitions
+        self._waiting: dict[str, dict[str, Pending]] = {}
+
+    @property
+    def believed(self) -> bool:
+        return self._runs.seen <= self._runs.trusted
+
+    async def held(self, identities: Sequence[str], waiting: Mapping[str, dict[str, Pending]]) -> dict[str, Held]:
+        """What the ledger says about these identifiers, narrowed by what is on its way to it. Raises `Unavailable`."""
+        self._waiting.update(waiting)
+        said = await self._ledger.held(identities)
+        return {i: overlaid(said.get(i, Held()), waiting.get(i, {})) for i in identities if i in said or i in waiting}
+
+    async def catch_up(self) -> int:
+        """Bring Redis up to the ledger if a run of it is new; returns how many identifiers were written."""
+        runs = sorted(self._runs.seen - self._runs.trusted)
+        if not runs:
+            return 0
+        if set(runs) <= await self._keys.runs():
+            self._runs.trusted.update(runs)
+            return 0
+        marks, end = await self._keys.marks(), await self._ledger.head()
+        at, written = min(marks), 0
+        while page := await self._ledger.subjects_after(at):
+            late = dict.fromkeys(i for seq, i in page if seq > marks[partition_of(i, self._partitions)])
+            for start in range(0, len(late), TOGETHER):
+                await self._keys.settle(await self._ledger.held(list(late)[start : start + TOGETHER]), {})
+            at, written = page[-1][0], written + len(late)
+        await self._keys.caught_up(end.seq, runs)
+        self._runs.trusted.update(runs)
+        return written
+
+    async def watch(self, consents: LedgeredConsents) -> None:
+        """Keep catching up and mending for as long as the process lives."""
+        while True:
+            try:
+                written = await self.catch_up()
+                if written:
+                    log.warning("Redis restarted; consent of %d identifiers was written again", written)
+                waiting, self._waiting = self._waiting, {}
+                _, current = await self._keys.read(list(waiting)) if waiting else ({}, {})
+                await consents.mend(current)
+                self._waiting.update({i: rows for i, rows in current.items() if rows})
+            except (*FAILURES, Unavailable) as error:
+                log.warning("consent waits for a server: %s", type(error).__name__)
+            await asyncio.sleep(CHECK_SECONDS)

@@ -1,0 +1,277 @@
+"""The consent ledger in SQL: append-only rows, one chain, one writer at a time whatever the number of processes. Knows
+tables and transactions; what a row says and what follows from it, `engine.ledger` says."""
+
+import asyncio
+import functools
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from engine.consent import Held
+from engine.ledger import ERASURE, Draft, Head, Row, Saying, Verdict, admitted, appended, held_of, refused_by, verify
+from engine.ports import ConsentChange, Stale, Unavailable
+from infra.ledger_store_tables import make_tables
+
+T = TypeVar("T")
+_METADATA = MetaData()
+ROWS = Table(
+    "consent_ledger",
+    _METADATA,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("row_id", String(200), nullable=False, unique=True),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("payload_hash", LargeBinary(32), nullable=False),
+    Column("chain", LargeBinary(32), nullable=False),
+    Column("payload", LargeBinary, nullable=True),
+    Column("salt", LargeBinary(16), nullable=True),
+)
+# the end of the chain: what a writer locks first, and what tells that rows were cut off
+_HEAD = Table(
+    "consent_head",
+    _METADATA,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("chain", LargeBinary(32), nullable=False),
+)
+AT_ONCE, PAGE, SECONDS = 400, 1000, 5
+MEMORY = "sqlite://"
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Rows that belong together: all are written or none. `subjects` are whose answers are given back."""
+
+    drafts: Sequence[Draft]
+    subjects: Sequence[str]
+    expected: dict[str, int] | None = None
+
+
+def open_ledger(url: str) -> Engine:
+    """The ledger's own engine on the installation's database, tables made. A commit is on disk when it returns."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if url == MEMORY:
+        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    elif url.startswith("sqlite"):
+        engine = create_engine(url, poolclass=QueuePool, pool_size=3, connect_args={"timeout": SECONDS})
+    else:
+        engine = create_engine(url, pool_pre_ping=True, pool_size=3)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    make_tables(_METADATA, engine)
+    try:
+        with engine.begin() as connection:
+            if connection.execute(select(_HEAD.c.seq)).first() is None:
+                connection.execute(insert(_HEAD).values(id=1, seq=Head().seq, chain=Head().chain))
+    except IntegrityError:
+        pass  # another process made it meanwhile
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # the driver must not begin transactions on its own: ours begin with the write lock
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+class ConsentLedger:
+    """The ledger behind one process. Commits that wait for each other share a transaction."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], int]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._reader = engine.execution_options(reads=True)
+        in_memory = engine.url.database in (None, "", ":memory:") and engine.dialect.name == "sqlite"
+        self._writing = ThreadPoolExecutor(1, "ledger")
+        self._reading = self._writing if in_memory else ThreadPoolExecutor(2, "ledger-read")
+        self._waiting: list[tuple[Commit, asyncio.Future[dict[str, Held]]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def commit(self, wanted: Commit) -> dict[str, Held]:
+        """Write what changes something; returns what each subject holds then, its version the number of its last row.
+
+        Raises `Stale` where an expected version is not there any more, and `Unavailable`.
+        """
+        future: asyncio.Future[dict[str, Held]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((wanted, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            write = functools.partial(self._write, [wanted for wanted, _ in batch])
+            try:
+                answers = await self._in(self._writing, write)
+            except Unavailable as error:
+                answers = [error for _ in batch]
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, dict):
+                    future.set_result(answer)
+                else:
+                    future.set_exception(answer)
+
+    async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, call)
+        except SQLAlchemyError as error:
+            raise Unavailable("the consent ledger does not answer; try again in a moment") from error
+
+    def _write(self, batch: Sequence[Commit]) -> list[dict[str, Held] | Stale | Unavailable]:
+        with self._engine.begin() as connection:
+            head = _head(connection, locked=True)
+            answers: list[dict[str, Held] | Stale | Unavailable] = []
+            for wanted in batch:
+                try:
+                    head, held = _append(connection, head, wanted)
+                except Stale as stale:
+                    answers.append(stale)
+                else:
+                    answers.append(held)
+        return answers
+
+    async def held(self, subjects: Sequence[str]) -> dict[str, Held]:
+        """What each of these identifiers holds; who never said anything is absent. Raises `Unavailable`."""
+        return held_of(await self.rows(subjects))
+
+    async def rows(self, subjects: Sequence[str]) -> list[Row]:
+        """Every row under these identifiers, oldest first."""
+        return await self._in(self._reading, lambda: self._read(lambda c: _rows_of(c, subjects)))
+
+    async def head(self) -> Head:
+        return await self._in(self._reading, lambda: self._read(_head))
+
+    async def subjects_after(self, seq: int) -> list[tuple[int, str]]:
+        """(number of the last row, subject) of up to a page of rows after `seq`, in order."""
+        rows = select(ROWS.c.seq, ROWS.c.subject).where(ROWS.c.seq > seq).order_by(ROWS.c.seq).limit(PAGE)
+        found = await self._in(self._reading, lambda: self._read(lambda c: c.execute(rows).all()))
+        return [(int(row.seq), str(row.subject)) for row in found]
+
+    def _read(self, ask: Callable[[Connection], T]) -> T:
+        with self._reader.begin() as connection:
+            return ask(connection)
+
+    def verify(self) -> Verdict:
+        """Walk the whole chain; names the first broken row."""
+        with self._reader.begin() as connection:
+            return verify(_all(connection), _head(connection))
+
+    def refusals(self) -> dict[str, frozenset[str]]:
+        """The purposes that each identifier refuses now; reads the whole ledger."""
+        with self._reader.begin() as connection:
+            return refused_by(held_of(_all(connection)))
+
+    def erase_payloads(self, identities: Sequence[str]) -> int:
+        """Take payload and salt out of every row of these identifiers, and append a row each that says so, which holds
+        nothing personal. Returns how many rows lost their payload; doing it again changes nothing."""
+        erased = 0
+        with self._engine.begin() as connection:
+            head = _head(connection, locked=True)
+            for subject in dict.fromkeys(identities):
+                mine = (ROWS.c.subject == subject) & ROWS.c.payload.is_not(None)
+                rows = [row for row in _found(connection, select(ROWS).where(mine)) if not _says_erasure(row)]
+                if not rows:
+                    continue
+                gone = ROWS.c.seq.in_([row.seq for row in rows])
+                connection.execute(update(ROWS).where(gone).values(payload=None, salt=None))
+                note = Saying(self._clock(), "erasure", ERASURE, ConsentChange())
+                head = _put(connection, head, Draft(f"x{secrets.token_hex(16)}", subject, note))
+                erased += len(rows)
+        return erased
+
+    async def close(self) -> None:
+        if self._task is not None:
+            await self._task
+        for pool in {self._writing, self._reading}:
+            pool.shutdown()
+        self._engine.dispose()
+
+
+def _says_erasure(row: Row) -> bool:
+    return row.payload is not None and msgspec.json.decode(row.payload, type=Saying).how == ERASURE
+
+
+def _head(connection: Connection, *, locked: bool = False) -> Head:
+    asked = select(_HEAD.c.seq, _HEAD.c.chain).where(_HEAD.c.id == 1)
+    row = connection.execute(asked.with_for_update() if locked else asked).one()
+    return Head(int(row.seq), bytes(row.chain))
+
+
+def _append(connection: Connection, head: Head, wanted: Commit) -> tuple[Head, dict[str, Held]]:
+    """Write what of a commit changes something. Nothing is written when `Stale` is raised."""
+    held = held_of(_rows_of(connection, wanted.subjects))
+    ids = [draft.row_id for draft in wanted.drafts]
+    known = frozenset(connection.execute(select(ROWS.c.row_id).where(ROWS.c.row_id.in_(ids))).scalars())
+    fresh = admitted(held, wanted.drafts, wanted.expected, known)
+    if not fresh:
+        return head, held
+    for draft in fresh:
+        head = _put(connection, head, draft)
+    return head, held_of(_rows_of(connection, wanted.subjects))
+
+
+def _put(connection: Connection, head: Head, draft: Draft) -> Head:
+    row = appended(head, draft, secrets.token_bytes(16))
+    connection.execute(insert(ROWS).values(msgspec.structs.asdict(row)))
+    connection.execute(update(_HEAD).where(_HEAD.c.id == 1).values(seq=row.seq, chain=row.chain))
+    return Head(row.seq, row.chain)
+
+
+def _rows_of(connection: Connection, subjects: Sequence[str]) -> list[Row]:
+    wanted = list(dict.fromkeys(subjects))
+    found: list[Row] = []
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        found += _found(connection, select(ROWS).where(ROWS.c.subject.in_(some)).order_by(ROWS.c.seq))
+    return found if len(wanted) <= AT_ONCE else sorted(found, key=lambda row: row.seq)
+
+
+def _found(connection: Connection, asked: Any) -> list[Row]:
+    return list(_read_rows(connection.execute(asked)))
+
+
+def _read_rows(rows: Iterable[Any]) -> Iterator[Row]:
+    for row in rows:
+        payload, salt = (None if value is None else bytes(value) for value in (row.payload, row.salt))
+        yield Row(int(row.seq), row.row_id, row.subject, bytes(row.payload_hash), bytes(row.chain), payload, salt)
+
+
+def _all(connection: Connection) -> Iterator[Row]:
+    last = int(connection.execute(select(func.coalesce(func.min(ROWS.c.seq), 1))).scalar_one()) - 1
+    while True:
+        page = _found(connection, select(ROWS).where(ROWS.c.seq > last).order_by(ROWS.c.seq).limit(PAGE))
+        yield from page
+        if len(page) < PAGE:
+            return
+        last = page[-1].seq

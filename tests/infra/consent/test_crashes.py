@@ -1,0 +1,188 @@
+"""Processes that die between serving key and ledger, and a Redis that comes back without its last second: nobody is
+ever shown a withdrawn purpose as granted."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from infra.consent_opening import ConsentSide
+from infra.embedded import free_port, start_redis
+from infra.processes import RunningServer
+from tests.infra.consent.dying import DEAD, STEPS
+from tests.infra.consent.place import A, B, Place, allowed, keys_of, link, no, yes
+
+LATER = 60_000
+
+
+async def dies(place: Place, step: str, what: str) -> None:
+    """Another process says `what` and dies at this step."""
+    arguments = ("-m", "tests.infra.consent.dying", place.redis_url, place.database_url, step, what)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    assert await process.wait() == DEAD
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_withdrawal_whose_process_dies_is_never_shown_as_granted(place: Place, step: str) -> None:
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A, B)})
+    assert await allowed(side)
+    await dies(place, step, "no")
+    in_ledger = bool((await side.ledger.held([B])).get(B))
+    for reader in (side, place.side(), await place.opened()):
+        for identity in (A, B):
+            assert await allowed(reader, identity) is (step == STEPS[0] and identity == A)
+    assert in_ledger == (step in STEPS[2:])
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+async def test_what_a_dead_writer_left_is_carried_out_by_the_next(place: Place, step: str) -> None:
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A, B)})
+    await dies(place, step, "no")
+    _, waiting = await keys_of(side).read([A, B])
+    assert set(waiting) == (set() if step == STEPS[3] else {A, B})
+    await side.consents.mend(waiting)
+    assert (await keys_of(side).read([A, B]))[1] == waiting
+    place.clock.at += LATER
+    await side.consents.mend(waiting)
+    assert (await keys_of(side).read([A, B]))[1] == {}
+    assert {i: h.statements["marketing"][0].status for i, h in (await side.ledger.held([A, B])).items()} == {
+        A: "denied",
+        B: "denied",
+    }
+    assert not await allowed(side)
+    assert side.ledger.verify().broken is None
+
+
+@pytest.mark.parametrize("step", STEPS[2:])
+async def test_a_grant_is_in_the_ledger_before_anybody_sees_it(place: Place, step: str) -> None:
+    side = await place.opened()
+    await side.consents.write({A: no(1000)})
+    await dies(place, step, "yes")
+    assert (await side.ledger.held([A]))[A].statements["marketing"][0].status == "granted"
+    assert await allowed(side) is (step == STEPS[3])
+
+
+async def test_while_the_ledger_is_away_a_refusal_on_its_way_counts(place: Place) -> None:
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A)})
+    await dies(place, STEPS[1], "no")
+    reader = await place.opened()
+    reader.ledger._engine.dispose()
+    file = Path(place.database_url.removeprefix("sqlite:///"))
+    file.rename(file.with_suffix(".away"))
+    assert not await allowed(reader)
+
+
+async def test_a_slower_writer_does_not_put_an_older_state_over_a_newer(place: Place) -> None:
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A)})
+    older = await side.ledger.held([A])
+    await side.consents.write({A: no(2000)})
+    await keys_of(side).settle(older, {})
+    assert not await allowed(side)
+
+
+async def test_a_writer_takes_away_only_its_own_pending(place: Place) -> None:
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A)})
+    await dies(place, STEPS[1], "no")
+    await side.consents.write({A: yes(1500, A)})
+    _, waiting = await keys_of(side).read([A])
+    assert len(waiting[A]) == 1
+    assert not await allowed(side)
+
+
+async def test_who_becomes_the_same_person_meanwhile_is_reached(place: Place) -> None:
+    """The link is published while the withdrawal is being written for one side only."""
+    side = await place.opened()
+    await link(side.redis, [A, B])
+    await side.consents.write({A: no(1000)})
+    assert [s.status for s in (await side.ledger.held([B]))[B].statements["marketing"]] == ["denied"]
+
+
+class Forgetful:
+    """A Redis with an append-only file that can be killed and come back without what it wrote last."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = free_port()
+        self.server: RunningServer | None = None
+
+    async def start(self) -> str:
+        self.server = await start_redis(self.port, self.home)
+        return self.server.url
+
+    @property
+    def file(self) -> Path:
+        return next((self.home / "redis" / "appendonlydir").glob("*.incr.aof"))
+
+    async def forget_since(self, size: int) -> None:
+        """Dies, and comes back with its file as it was when it had this size."""
+        assert self.server is not None
+        os.kill(self.server.pid, signal.SIGKILL)
+        await self.server.stop()
+        os.truncate(self.file, size)
+        await self.start()
+
+
+@pytest.fixture
+async def forgetful(tmp_path: Path) -> AsyncIterator[Forgetful]:
+    made = Forgetful(tmp_path)
+    yield made
+    if made.server is not None:
+        await made.server.stop()
+
+
+Act = Callable[[ConsentSide, Place], Awaitable[None]]
+
+
+async def _withdraw(side: ConsentSide, _place: Place) -> None:
+    await side.consents.write({A: no(2000), B: no(2000)})
+
+
+async def _die_before_key(_side: ConsentSide, place: Place) -> None:
+    await dies(place, STEPS[2], "no")
+
+
+@pytest.mark.parametrize("act", [_withdraw, _die_before_key])
+async def test_a_redis_without_its_last_second_is_not_believed(forgetful: Forgetful, tmp_path: Path, act: Act) -> None:
+    place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
+    side, watching = await place.opened(), await place.opened()
+    await side.consents.write({A: yes(1000, A, B)})
+    assert await allowed(side)
+    assert await allowed(watching)
+    before = forgetful.file.stat().st_size
+    await act(side, place)
+    await forgetful.forget_since(before)
+    fresh = place.side()
+    for reader in (side, watching, fresh):
+        assert not await allowed(reader)
+        assert not reader.truth.believed
+    assert await fresh.truth.catch_up() == 2
+    for reader in (side, watching, fresh):
+        await reader.truth.catch_up()
+        assert reader.truth.believed
+        assert not await allowed(reader)
+    raw, _ = await keys_of(side).read([A, B])
+    assert {i: h.statements["marketing"][0].status for i, h in raw.items()} == {A: "denied", B: "denied"}
+    await place.close()
+
+
+async def test_a_redis_that_lost_everything_gets_consent_back(forgetful: Forgetful, tmp_path: Path) -> None:
+    place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
+    side = await place.opened()
+    empty = forgetful.file.stat().st_size
+    await side.consents.write({A: yes(1000, A)})
+    await side.consents.write({B: no(1000)})
+    await forgetful.forget_since(empty)
+    assert await allowed(side)
+    assert await side.truth.catch_up() == 2
+    raw, _ = await keys_of(side).read([A, B])
+    assert raw == await side.ledger.held([A, B])
+    await place.close()
