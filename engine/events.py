@@ -2,12 +2,13 @@
 consent answers or transport; a raw event comes in as plain JSON values and leaves as an `Event` or is `Rejected`."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from engine.carried import carried_consent
 from engine.errors import Rejected
 from engine.identifiers import Identifier, IdentityRules, identify
 
@@ -57,6 +58,7 @@ class Arrival(msgspec.Struct, frozen=True):
     sent_at: int | None = None
     alias_type: str = "anonymous_id"
     categories: dict[str, str] = {}
+    consent_mode: dict[str, tuple[str, ...]] | None = None
 
 
 def parse_time(value: Any) -> int | None:
@@ -191,40 +193,6 @@ _NAMES: dict[str, Callable[[Raw], str]] = {
 }
 
 
-def carried_consent(context: Raw, categories: Mapping[str, str]) -> dict[str, bool] | None:
-    """Purpose answers in `context.consent` or RudderStack's `consentManagement`; None where nothing was said.
-
-    An empty `categoryPreferences` denies every category that is set up; so does leaving one out of a non-empty one.
-    """
-    consent = context.get("consent")
-    if isinstance(consent, dict):
-        preferences = consent.get("categoryPreferences")
-        if preferences is None:
-            preferences = consent.get("categoryPreference")
-        if isinstance(preferences, dict):
-            set_up = [(purpose, preferences.get(category) is True) for category, purpose in categories.items()]
-            others = ((name, yes is True) for name, yes in preferences.items() if yes is not None)
-            return _strictest((*set_up, *((name, yes) for name, yes in others if name not in categories)))
-    rudder = context.get("consentManagement")
-    if isinstance(rudder, dict):
-        said = (("allowedConsentIds", True), ("deniedConsentIds", False))
-        answers = ((name, yes) for field, yes in said for name in _texts(rudder.get(field)))
-        return _strictest((categories.get(name, name), yes) for name, yes in answers)
-    return None
-
-
-def _texts(value: Any) -> Iterator[str]:
-    return (one for one in (value if isinstance(value, list) else ()) if isinstance(one, str))
-
-
-def _strictest(answers: Iterable[tuple[str, bool]]) -> dict[str, bool] | None:
-    """One answer per purpose: a yes only where each of its categories says yes."""
-    result: dict[str, bool] = {}
-    for purpose, yes in answers:
-        result[purpose] = result.get(purpose, True) and yes
-    return result or None
-
-
 def _message_id(raw: Raw, fallback: str) -> str:
     named = _text(raw, "messageId") or fallback
     if len(named) > LONGEST_MESSAGE_ID:
@@ -254,7 +222,7 @@ def normalise(raw: Raw, arrival: Arrival, rules: IdentityRules, fallback_id: str
     identifiers = _identifiers(_claimed(raw, kind, context, arrival.alias_type), arrival, rules)
     if kind in ("alias", "merge") and len(identifiers) < 2:
         raise Rejected(f"invalid_{kind}", f"{kind} needs two different identifiers that each name somebody")
-    consent = carried_consent(context, arrival.categories)
+    consent = carried_consent(context, arrival.categories, arrival.consent_mode)
     return Event(
         message_id=_message_id(raw, fallback_id),
         source=arrival.source,

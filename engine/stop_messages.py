@@ -1,0 +1,91 @@
+"""Messages that mean "write no more": STOP and its like, where the whole message says so, on channels like SMS. Knows
+the words and what a message may leave behind; the text itself never passes the door."""
+
+from typing import Any
+
+import msgspec
+
+from engine.events import Event
+from engine.ports import ConsentChange, PersonView
+from engine.signals import CHANNELS
+
+EVERY_TOPIC = "all"
+TOPIC_ONLY, ALL_TOPICS = "topic", "all"
+LONGEST_TOPIC = 64
+STOP_MARK = "stop"
+# events that bring in a message -> the channel where their properties name none
+_INCOMING: dict[str, str] = {"SMS Received": "sms", "Message Received": ""}
+_LIKE_SMS: dict[str, str] = {"sms": "sms", "mms": "sms", "rcs": "sms", "whatsapp": "whatsapp"}
+_TEXTS = ("body", "text", "message", "content")
+# where WhatsApp is no channel of its own it is counted as chat
+_ELSEWHERE = {"whatsapp": "chat"}
+
+
+class StopRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which words stop, and whether a stop ends the `topic` the message was about or `all` of its channel."""
+
+    words: tuple[str, ...] = ("stop", "stopall", "quit", "end", "revoke", "opt out", "optout", "cancel", "unsubscribe")
+    scope: str = TOPIC_ONLY
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Somebody wants no more of a topic on a channel. `identities` are the ids the message named, its home first."""
+
+    identities: tuple[str, ...]
+    channel: str
+    topic: str
+
+
+def is_stop(text: str, rules: StopRules) -> bool:
+    """Whether the whole message is one of the words; case, spaces and punctuation around it aside."""
+    words = "".join(c if c.isalnum() else " " for c in text.casefold()).split()
+    return " ".join(words) in rules.words
+
+
+def _channel(name: str, properties: dict[str, Any]) -> str | None:
+    if name not in _INCOMING:
+        return None
+    named = properties.get("channel")
+    spoken = named.lower() if isinstance(named, str) and named else _INCOMING[name]
+    return _LIKE_SMS.get(spoken)
+
+
+def muted(item: Any, rules: StopRules) -> Any:
+    """A raw item as it may go on: an incoming message on a channel like SMS without its text, marked where it was a
+    stop. Everything else as it is."""
+    name = item.get("event") if isinstance(item, dict) else None
+    if not isinstance(name, str) or name not in _INCOMING:
+        return item
+    properties = item.get("properties")
+    if not isinstance(properties, dict) or _channel(name, properties) is None:
+        return item
+    texts = [properties[name] for name in _TEXTS if isinstance(properties.get(name), str)]
+    left = {name: value for name, value in properties.items() if name not in _TEXTS}
+    marked = {STOP_MARK: True} if any(is_stop(text, rules) for text in texts) else {}
+    return {**item, "properties": {**left, **marked}}
+
+
+def stop_of(event: Event, rules: StopRules) -> Stop | None:
+    """The stop in an accepted event, if it is one."""
+    if event.kind != "track" or event.properties.get(STOP_MARK) is not True:
+        return None
+    channel = _channel(event.name, event.properties)
+    if channel is None:
+        return None
+    named = event.properties.get("topic")
+    known = rules.scope == TOPIC_ONLY and isinstance(named, str) and 0 < len(named) <= LONGEST_TOPIC
+    ids = tuple(dict.fromkeys((event.home, *(i.id for i in event.identifiers))))
+    where = channel if channel in CHANNELS else _ELSEWHERE[channel]
+    return Stop(ids, where, str(named) if known else EVERY_TOPIC)
+
+
+def stopped(stop: Stop, view: PersonView) -> dict[str, ConsentChange]:
+    """What to write: the channel is off for the topic, under every identifier of the person and of the message."""
+    change = ConsentChange(preferences={stop.channel: {stop.topic: False}})
+    members = dict.fromkeys((*view.members, *stop.identities))
+    return {m: change for m in members if not _is_off(view, m, stop)}
+
+
+def _is_off(view: PersonView, member: str, stop: Stop) -> bool:
+    held = view.held.get(member)
+    return held is not None and held.preferences.get(stop.channel, {}).get(stop.topic) is False
