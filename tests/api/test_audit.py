@@ -1,0 +1,107 @@
+"""The audit of reads over HTTP: what leaves a line, what does not, and who may look."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.seed import ANN, decide, grant, seed
+from tests.api.world import ADMIN, AGENT, Rig
+
+
+async def audit(rig: Rig, **wanted: Any) -> list[dict[str, Any]]:
+    async with rig.client("auditor-key") as client:
+        answer = await client.get("/v1/audit", params=wanted)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["reads"])
+
+
+async def seeded() -> Rig:
+    rig = Rig()
+    await seed(rig)
+    return rig
+
+
+async def test_every_way_of_reading_a_person_leaves_one_line() -> None:
+    rig = await seeded()
+    async with rig.client(ADMIN) as client:
+        await grant(client, "personalization")
+        made = (await decide(client))["decision_id"]
+        ways: list[tuple[str, httpx.Response]] = [
+            ("profile", await client.get(f"/v1/profiles/{ANN}")),
+            ("profile", await client.post("/v1/profiles/lookup", json={"profile": ANN})),
+            ("events", await client.get(f"/v1/profiles/{ANN}/events")),
+            ("history", await client.get(f"/v1/profiles/{ANN}/history")),
+            ("export", await client.get(f"/v1/profiles/{ANN}/export")),
+            ("preference_link", await client.post(f"/v1/profiles/{ANN}/preference-link")),
+            ("decision", await client.get(f"/v1/decisions/{made}")),
+            ("replay", await client.post(f"/v1/decisions/{made}/replay", json={})),
+            ("desk", await client.post("/desk/customer", json={"profile": ANN})),
+        ]
+    assert {answer.status_code for _, answer in ways} == {200}
+    lines = await audit(rig)
+    assert [line["what"] for line in lines[::-1]] == [what for what, _ in ways]
+    assert {(line["who"], line["role"], line["profile_id"]) for line in lines} == {
+        ("first-admin", "admin", rig.id_of(ANN))
+    }
+
+
+async def test_a_line_says_who_when_and_for_which_purposes() -> None:
+    rig = await seeded()
+    async with rig.client(AGENT) as client:
+        await client.get(f"/v1/profiles/{ANN}")
+    [line] = await audit(rig)
+    assert line == {
+        "at": "2026-09-21T14:13:20.000Z",
+        "who": "desk",
+        "role": "agent",
+        "what": "profile",
+        "purposes": ["service", "personalization"],
+        "profile_id": rig.id_of(ANN),
+    }
+
+
+async def test_the_page_of_a_decision_leaves_a_line_too() -> None:
+    rig = await seeded()
+    async with rig.client() as client:
+        async with rig.client(ADMIN) as admin:
+            made = (await decide(admin))["decision_id"]
+        await client.post("/sign-in", data={"key": AGENT, "next": f"/decision/{made}"})
+        assert (await client.get(f"/decision/{made}")).status_code == 200
+    assert [(line["what"], line["who"]) for line in await audit(rig)] == [("decision", "desk")]
+
+
+async def test_what_reads_nobody_leaves_no_line() -> None:
+    rig = await seeded()
+    async with rig.client(AGENT) as client:
+        await client.get("/v1/profiles/user_id:nobody")
+        await client.get("/v1/decisions/none")
+        await decide(client)
+        await client.get("/v1/catalogue")
+    async with rig.client("marketer-key") as client:
+        assert (await client.get(f"/v1/profiles/{ANN}/export")).status_code == 403
+    assert await audit(rig) == []
+
+
+async def test_lines_are_found_by_person_and_by_key_page_by_page() -> None:
+    rig = await seeded()
+    for key in (AGENT, "marketer-key", AGENT):
+        async with rig.client(key) as client:
+            await client.get(f"/v1/profiles/{ANN}")
+    assert len(await audit(rig, who="desk")) == 2
+    assert len(await audit(rig, profile="email:ann@example.org")) == 3
+    assert await audit(rig, profile="user_id:somebody-else") == []
+    async with rig.client("auditor-key") as client:
+        first = (await client.get("/v1/audit?limit=2")).json()
+        second = (await client.get("/v1/audit", params={"limit": 2, "before": first["next"]})).json()
+    assert [one["who"] for one in (*first["reads"], *second["reads"])] == ["desk", "campaigns", "desk"]
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("auditor-key", 200), (ADMIN, 403), (AGENT, 403), ("engineer-key", 403), ("preference-key", 403), (None, 401)],
+)
+async def test_who_may_look(key: str | None, expected: int) -> None:
+    async with Rig().client(key) as client:
+        assert (await client.get("/v1/audit")).status_code == expected
