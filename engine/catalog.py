@@ -1,6 +1,7 @@
 """The catalogue: actions, placements, contact policy and outreach queues as frozen values, with their rules compiled.
 Knows nothing of files or of people; the configuration comes in as plain data and every error names its place."""
 
+import hashlib
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,8 @@ _ENVIRONMENT = cel.NewEnv(variables={name: cel.Type.Map(cel.Type.STRING, cel.Typ
 WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 _PLACE = re.compile(r" - at (?:key in )?`\$\.?(.*?)`$")
 Problem = tuple[str, str]
-EXPLORATIONS = frozenset({"none", "epsilon", "uniform"})
+EXPLORATIONS = frozenset({"none", "epsilon", "uniform", "softmax", "thompson"})
+MIXED, LEAST_SHARE = frozenset({"softmax", "thompson"}), 0.01
 
 
 class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,10 +49,14 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Exploration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a placement learns: `epsilon` draws a share of positions uniformly over explorable candidates."""
+    """How a placement learns. `epsilon` draws a share of positions uniformly over explorable candidates. `softmax`
+    draws the others the more often the better they score: an action a `temperature` (a share of the best score) below
+    the best is e times rarer. `thompson` draws each position from one member of the model's ensemble. Both of these are
+    mixed with a share of at least 0.01, so that nothing has probability zero by accident."""
 
     kind: str = "none"
     share: float = 0.0
+    temperature: float = 0.1
 
 
 class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,11 +71,14 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ContactPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Caps per window (`1d`, `7d`, `30d`) over all approaches and per channel, quiet hours [start, end) local time,
-    and days of rest for an action after the customer declined it."""
+    """Caps per window (`1d`, `7d`, `30d`) over all approaches, per channel and per group of actions, quiet hours
+    [start, end) local time, and days of rest for an action after the customer declined it. An approach that was decided
+    on counts for `reservation_hours`, made or not."""
 
     caps: dict[str, int] = {}
     channel_caps: dict[str, dict[str, int]] = {}
+    group_caps: dict[str, dict[str, int]] = {}
+    reservation_hours: float = 24.0
     quiet_start: int = 21
     quiet_end: int = 8
     quiet_channels: tuple[str, ...] = ("voice", "sms")
@@ -151,12 +160,18 @@ def instant(day: str | None, otherwise: int) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+def digest_of(value: msgspec.Struct) -> str:
+    """What a configured value is, whatever its author calls it: a hash of its content in the order it was written."""
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
+
+
 class Catalogue:
-    """The validated catalogue with compiled rules, in the order of its file."""
+    """The validated catalogue with compiled rules, in the order of its file. `digest` names its content."""
 
     def __init__(self, documents: Documents) -> None:
         self.documents = documents
         self.version = documents.version
+        self.digest = digest_of(documents)
         self.actions = {action.id: action for action in documents.actions}
         self.placements = {placement.id: placement for placement in documents.placements}
         self.queues = {queue.id: queue for queue in documents.queues}
@@ -216,8 +231,19 @@ def _placement_problems(placement: Placement) -> Iterator[Problem]:
     yield from _unknown("channel", [placement.channel], CHANNELS)
     yield from _unknown("exploration.kind", [placement.exploration.kind], EXPLORATIONS)
     yield from _bad_number("exploration.share", placement.exploration.share, 1.0)
+    yield from _exploration_problems(placement.exploration)
     if placement.limit < 1:
         yield "limit", "must be 1 or more"
+
+
+def _exploration_problems(exploration: Exploration) -> Iterator[Problem]:
+    if exploration.kind in MIXED and exploration.share < LEAST_SHARE:
+        yield (
+            "exploration.share",
+            f"is at least {LEAST_SHARE:g} with {exploration.kind}, so that everything has a chance",
+        )
+    if not math.isfinite(exploration.temperature) or exploration.temperature <= 0.0:
+        yield "exploration.temperature", "must be a number above 0"
 
 
 def _policy_problems(policy: ContactPolicy) -> Iterator[Problem]:
@@ -225,6 +251,9 @@ def _policy_problems(policy: ContactPolicy) -> Iterator[Problem]:
     yield from _unknown("channel_caps", policy.channel_caps, CHANNELS)
     for channel, caps in policy.channel_caps.items():
         yield from _bad_caps(f"channel_caps.{channel}", caps)
+    for group, caps in policy.group_caps.items():
+        yield from _bad_caps(f"group_caps.{group}", caps)
+    yield from _bad_number("reservation_hours", policy.reservation_hours, 720.0)
     yield from _unknown("quiet_channels", policy.quiet_channels, CHANNELS)
     yield from _bad_number("quiet_start", policy.quiet_start, 23)
     yield from _bad_number("quiet_end", policy.quiet_end, 23)

@@ -2,7 +2,8 @@
 probability. Knows nothing of models (probabilities come in), of storage or of where an id comes from."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,7 +24,8 @@ class Blocked(msgspec.Struct, frozen=True):
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A candidate with everything arbitration multiplies. `probability` is that of a good outcome when shown."""
+    """A candidate with everything arbitration multiplies. `probability` is that of a good outcome when shown, `draws`
+    what each member of the model's ensemble says of it, where it has one."""
 
     action_id: str
     probability: float
@@ -32,6 +34,7 @@ class Scored(msgspec.Struct, frozen=True):
     lever: float = 1.0
     explorable: bool = True
     group: str = ""
+    draws: tuple[float, ...] = ()
 
     @property
     def score(self) -> float:
@@ -136,8 +139,10 @@ def rested(
     if not placement.contact:
         return None
     channel = placement.channel
-    capped = _capped(policy.caps, visible.contacts, now.at) or _capped(
-        policy.channel_caps.get(channel, {}), visible.contacts, now.at, channel=channel
+    capped = (
+        _capped(policy.caps, visible.contacts, now.at)
+        or _capped(policy.channel_caps.get(channel, {}), visible.contacts, now.at, channel=channel)
+        or _capped(policy.group_caps.get(action.group, {}), visible.contacts, now.at, group=action.group)
     )
     if capped:
         return Blocked(action.id, "contact_cap", capped)
@@ -181,9 +186,42 @@ def _chances(best: int, scored: Sequence[Scored], remaining: Sequence[int], expl
     if exploration.kind == "uniform":
         pool = explorable or list(remaining)
         return [1.0 / len(pool) if i in pool else 0.0 for i in remaining]
-    share = exploration.share if exploration.kind == "epsilon" and explorable else 0.0
+    share = exploration.share if exploration.kind != "none" and explorable else 0.0
     each = share / len(explorable) if explorable else 0.0
-    return [(1.0 - share if i == best else 0.0) + (each if scored[i].explorable else 0.0) for i in remaining]
+    kept = _EXPLOITING.get(exploration.kind)
+    if kept is None:
+        return [(1.0 - share if i == best else 0.0) + (each if scored[i].explorable else 0.0) for i in remaining]
+    chosen = kept(best, scored, [i for i in remaining if i == best or scored[i].explorable], exploration.temperature)
+    return [(1.0 - share) * chosen.get(i, 0.0) + (each if scored[i].explorable else 0.0) for i in remaining]
+
+
+def _softmax(best: int, scored: Sequence[Scored], pool: Sequence[int], temperature: float) -> dict[int, float]:
+    """In proportion to e to the power of how far below the best a score lies, in temperatures of the best."""
+    top = scored[best].score
+    unit = abs(top) * temperature
+    weights = {i: math.exp((scored[i].score - top) / unit) if unit > 0.0 else 1.0 for i in pool}
+    total = sum(weights.values())
+    return {i: weight / total for i, weight in weights.items()}
+
+
+def _thompson(best: int, scored: Sequence[Scored], pool: Sequence[int], _temperature: float) -> dict[int, float]:
+    """Each member of the ensemble has one vote, a tie going to the earlier candidate; without one the best is sure."""
+    members = len(scored[best].draws)
+    if not members:
+        return {best: 1.0}
+    worth = {i: scored[i].value * scored[i].weight * scored[i].lever for i in pool}
+    votes: dict[int, float] = {}
+    for member in range(members):
+        drawn = {i: scored[i].draws[member] * worth[i] for i in pool}
+        chosen = max(drawn, key=drawn.__getitem__)
+        votes[chosen] = votes.get(chosen, 0.0) + 1.0 / members
+    return votes
+
+
+_EXPLOITING: dict[str, Callable[[int, Sequence[Scored], Sequence[int], float], dict[int, float]]] = {
+    "softmax": _softmax,
+    "thompson": _thompson,
+}
 
 
 def _pick(chances: Sequence[float], draw: float) -> int:

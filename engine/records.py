@@ -10,6 +10,7 @@ import msgspec
 
 from engine.errors import EngineError
 from engine.events import OWN_SOURCE, Event
+from engine.profile import Contact
 
 RECORD_TYPE = "dev.rapport.events.v1"
 MAX_EVENTS = 200
@@ -35,7 +36,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
-    """One scored candidate as it entered arbitration."""
+    """One scored candidate as it entered arbitration; `draws` is what each member of an ensemble said of it."""
 
     action_id: str
     probability: float
@@ -44,13 +45,16 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True):
     lever: float
     explorable: bool
     group: str
+    draws: tuple[float, ...] = ()
 
 
 class DecisionRecord(msgspec.Struct, frozen=True):
     """Every input of a decision and its answer.
 
     `vectors` is float32 little-endian of shape (candidates, columns) under `spec_hash`; `visible` maps a purpose to the
-    encoded `Visible`; `slate` lists (candidate index, propensity, explored); `answer` is what the caller got.
+    encoded `Visible`; `slate` lists (candidate index, propensity, explored); `answer` is what the caller got. `allowed`
+    and `settings` are the consent's other half; `sums` has a check sum of every input (`models.seal`). `arms` says by
+    experiment what the person was dealt; `reserved` are the approaches that were promised but not yet made.
     """
 
     decision_id: str
@@ -77,6 +81,11 @@ class DecisionRecord(msgspec.Struct, frozen=True):
     positions: tuple[Position, ...]
     versions: dict[str, str]
     answer: dict[str, Any]
+    allowed: tuple[str, ...] = ()
+    settings: dict[str, str] = {}
+    sums: bytes = b""
+    arms: dict[str, str] = {}
+    reserved: tuple[Contact, ...] = ()
 
 
 _RECORD = msgspec.msgpack.Decoder(Record)

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from features.spec import SPEC_HASH
+from models.parity import Parity
 from models.scorer import CARD_FILE, SPEC_OF, ModelError
 
 CHAMPION_FILE, HISTORY_FILE, SPECS = "champion.json", "history.jsonl", "specs"
+PARITY_FILE, TRIES_FILE = "parity.json", "tries.jsonl"
 
 
 class UnknownModel(ModelError):
@@ -90,8 +94,18 @@ class ModelStore:
 
     def history(self) -> list[dict[str, Any]]:
         """Promotions and rollbacks, oldest first. A line cut short by a crash is left out."""
+        return self._lines(HISTORY_FILE)
+
+    def tries(self) -> list[dict[str, Any]]:
+        """Every time a version was judged, and on which log, oldest first."""
+        return self._lines(TRIES_FILE)
+
+    def note_try(self, entry: Mapping[str, Any]) -> None:
+        self._note(entry, TRIES_FILE)
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
         try:
-            lines = (self.directory / HISTORY_FILE).read_text().splitlines()
+            lines = (self.directory / name).read_text().splitlines()
         except FileNotFoundError:
             return []
         return [entry for entry in map(_entry, lines) if entry is not None]
@@ -99,6 +113,17 @@ class ModelStore:
     def specs(self) -> dict[str, dict[str, str]]:
         """Every feature spec this installation has had: spec hash to its columns in order with their hashes."""
         return {file.stem: json.loads(file.read_bytes()) for file in sorted((self.directory / SPECS).glob("*.json"))}
+
+    def keep_parity(self, found: Parity) -> None:
+        """Publish a measurement where every process of the installation reads it, in the place of the one before."""
+        _replace(self.directory / PARITY_FILE, msgspec.json.encode(found))
+
+    def parity(self) -> Parity | None:
+        """The latest measurement; None while there is none that can be read."""
+        try:
+            return msgspec.json.decode((self.directory / PARITY_FILE).read_bytes(), type=Parity)
+        except (OSError, msgspec.MsgspecError):
+            return None
 
     def _keep_spec(self) -> None:
         kept = self.directory / SPECS / f"{SPEC_HASH}.json"
@@ -120,8 +145,8 @@ class ModelStore:
     def _point(self, version: str | None) -> None:
         _replace(self.directory / CHAMPION_FILE, json.dumps({"version": version}).encode())
 
-    def _note(self, entry: Mapping[str, Any]) -> None:
-        with (self.directory / HISTORY_FILE).open("a") as history:
+    def _note(self, entry: Mapping[str, Any], name: str = HISTORY_FILE) -> None:
+        with (self.directory / name).open("a") as history:
             history.write(json.dumps(entry) + "\n")
             history.flush()
             os.fsync(history.fileno())

@@ -46,7 +46,8 @@ USUAL_SHARES = Shares()
 
 class Options(msgspec.Struct, frozen=True):
     """How to learn. `parameters` overrides LightGBM's. A row weighs the inverse of its propensity, at most `clip` (0
-    weighs all alike): what the old policy liked to show must not drown what it hardly ever tried."""
+    weighs all alike): what the old policy liked to show must not drown what it hardly ever tried. `members` is how many
+    models are learned beside it, each from resampled people, for placements that draw from an ensemble."""
 
     shares: Shares = USUAL_SHARES
     parameters: dict[str, Any] = {}
@@ -55,6 +56,7 @@ class Options(msgspec.Struct, frozen=True):
     clip: float = 5.0
     seed: int = 7
     threads: int = 2
+    members: int = 0
 
 
 USUAL = Options()
@@ -77,6 +79,7 @@ class Fitted(msgspec.Struct, frozen=True, eq=False):
     calibration: Calibration
     parameters: dict[str, Any]
     trees: int
+    ensemble: tuple[lightgbm.Booster, ...] = ()
 
 
 def parts_of(made: Examples, shares: Shares = USUAL_SHARES) -> Parts:
@@ -105,7 +108,20 @@ def fit(parts: Parts, options: Options = USUAL) -> Fitted:
     trees = booster.best_iteration or booster.current_iteration()
     kept = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=trees))
     raw = np.asarray(kept.predict(Encoder(encoding).encode(parts.calibrate.matrix), num_threads=options.threads))
-    return Fitted(kept, encoding, calibrate(raw, parts.calibrate.rewards), settings, trees)
+    ensemble = tuple(_member(parts.fit, (encoding, trees), options, number) for number in range(options.members))
+    return Fitted(kept, encoding, calibrate(raw, parts.calibrate.rewards), settings, trees, ensemble)
+
+
+def _member(part: Examples, shape: tuple[Encoding, int], options: Options, number: int) -> lightgbm.Booster:
+    """A model of the same size from a bootstrap of people: each counts as often as a Poisson draw of mean 1 says."""
+    encoding, trees = shape
+    names, person = np.unique(np.asarray(part.people), return_inverse=True)
+    counts = np.random.default_rng((options.seed, number)).poisson(1.0, len(names))[person].astype(np.float64)
+    own = msgspec.structs.replace(options, seed=options.seed + 1 + number)
+    train = _dataset(part, encoding, own)
+    train.set_weight(np.asarray(train.get_weight(), dtype=np.float64) * counts)
+    settings = {**_base(own, part.rewards), **PARAMETERS, **own.parameters}
+    return lightgbm.train(settings, train, num_boost_round=trees)
 
 
 def _base(options: Options, labels: Floats) -> dict[str, Any]:
@@ -166,7 +182,7 @@ def _breakpoints(kind: str, raw: Floats, calibrated: Floats) -> Calibration:
 
 
 def as_model(version: str, fitted: Fitted) -> Model:
-    return Model(version, fitted.booster, fitted.encoding, fitted.calibration)
+    return Model(version, fitted.booster, fitted.encoding, fitted.calibration, fitted.ensemble)
 
 
 def importance_of(fitted: Fitted) -> dict[str, float]:

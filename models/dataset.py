@@ -16,6 +16,7 @@ from engine.events import Event
 from engine.outcome import WINDOW, Outcome, judge, window_closed
 from engine.records import DecisionRecord, decode_decision
 from features.spec import COLUMNS, SPEC_HASH
+from models.permission import Permit, everyone
 from models.scorer import Floats, ModelError, Rows
 
 Vectors = Callable[[DecisionRecord], Rows]
@@ -33,11 +34,12 @@ class Stale(ModelError):
 
 class Scope(msgspec.Struct, frozen=True):
     """Which decisions count: those of one placement (all where empty) whose outcome window of `window` ms is closed at
-    `now`. A window of 0 waits for nothing and cuts nothing off."""
+    `now`, and whose person permits it. A window of 0 waits for nothing and cuts nothing off."""
 
     now: int
     window: int = WINDOW
     placement: str = ""
+    permit: Permit = everyone
 
 
 class Logged(msgspec.Struct, frozen=True, eq=False):
@@ -147,11 +149,27 @@ def examples(
     return Examples(tuple(found), dict(left_out))
 
 
-def _example(record: DecisionRecord, outcomes: Sequence[Outcome], scope: Scope, vectors: Vectors) -> Logged | str:
+def logged_in(table: pa.Table, scope: Scope, vectors: Vectors = logged_vectors) -> Iterator[Logged]:
+    """The same one by one, in the table's order: whoever needs only sums holds no rows."""
+    outcomes = outcomes_in(table)
+    for record in decisions_in(table):
+        example = _example(record, outcomes.get(record.decision_id, ()), scope, vectors)
+        if not isinstance(example, str):
+            yield example
+
+
+def _out_of_scope(record: DecisionRecord, scope: Scope) -> str:
     if scope.placement and record.placement != scope.placement:
         return "another placement"
     if not window_closed(record.at, scope.now, scope.window):
         return "outcome window still open"
+    return scope.permit(record)
+
+
+def _example(record: DecisionRecord, outcomes: Sequence[Outcome], scope: Scope, vectors: Vectors) -> Logged | str:
+    why = _out_of_scope(record, scope)
+    if why:
+        return why
     verdict = judge(o for o in outcomes if not scope.window or o.at <= record.at + scope.window)
     if verdict.action_id is None:
         return "skipped by the agent" if verdict.skipped else "nothing presented"

@@ -56,10 +56,25 @@ class Rivals(msgspec.Struct, frozen=True, eq=False):
     apart: Floats
 
 
+class Slice(msgspec.Struct, frozen=True):
+    """The difference among some of the people: `by` says how they were told apart, `name` which of them."""
+
+    by: str
+    name: str
+    decisions: int
+    ess: float
+    difference: Interval
+
+
 class Comparison(msgspec.Struct, frozen=True):
     """Two policies on the same decisions; `difference` is challenger minus champion on the same resamples. `apart` is
     the share of choices in which they differ, `ess` how many effective decisions speak about the difference, and
-    `people` how many clusters the intervals rest on: few of them cannot show how much people vary."""
+    `people` how many clusters the intervals rest on: few of them cannot show how much people vary.
+
+    `doubly_robust` is the difference by the other estimator. `unsupported` is the challenger's mass on what the logging
+    policy never shows, `unexplored` names placements that never explored, `clip_bias` is what clipping takes off the
+    challenger's IPS, `first` and `last` (ms) tell which log it was, `tries` how often that log was asked so far.
+    """
 
     challenger: Estimate
     champion: Estimate
@@ -67,6 +82,14 @@ class Comparison(msgspec.Struct, frozen=True):
     apart: float
     ess: float
     people: int
+    doubly_robust: Interval | None = None
+    unsupported: float = 0.0
+    unexplored: tuple[str, ...] = ()
+    clip_bias: float = 0.0
+    slices: tuple[Slice, ...] = ()
+    first: int = 0
+    last: int = 0
+    tries: int = 1
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -141,6 +164,14 @@ def compare(logs: Logs, rivals: Rivals, how: Method = USUAL) -> Comparison:
         min(effective_size(weights[2]), effective_size(weights[3])),
         len(sums),
     )
+
+
+def mean_interval(logs: Logs, values: Floats, how: Method = USUAL) -> Interval:
+    """The mean of one value per decision with its bootstrap interval, clustered like everything else."""
+    sums = _cluster_sums(logs, [values, np.ones(len(logs))])
+    drawn = _redrawn(sums, how)
+    mean = float(values.mean()) if len(logs) else 0.0
+    return _interval(mean, _ratio(drawn[:, 0], drawn[:, 1]), how.level)
 
 
 def _gaps(sums: Floats) -> tuple[Floats, Floats, Floats]:

@@ -17,7 +17,8 @@ from engine.consent import (
     reveal,
 )
 from engine.decision import Blocked, Moments, eligible, permitted, rested
-from engine.profile import Profile
+from engine.profile import Contact, Profile
+from engine.wishes import as_wished
 from features.compute import Observed, observe
 
 SERVICE = "service"
@@ -34,13 +35,15 @@ class Sight(msgspec.Struct, frozen=True, eq=False):
 
 
 class Person(msgspec.Struct, frozen=True, eq=False):
-    """One person at one moment (`at` in ms), with consent and the request's context."""
+    """One person at one moment (`at` in ms), with consent and the request's context. `reserved` are the approaches that
+    were promised and may still be made: they count as if they had been."""
 
     profile: Profile
     consent: Consent
     policy: Purposes
     context: Mapping[str, Any]
     at: int
+    reserved: tuple[Contact, ...] = ()
 
 
 def bearing(policy: Purposes) -> frozenset[str]:
@@ -90,7 +93,8 @@ class Sights:
         visible = reveal(person.profile, person.consent, purposes, person.policy)
         observed = observe(visible, person.at)
         outcomes = tuple(moment for moment in visible.timeline if moment.kind == "outcome")
-        answers = msgspec.structs.replace(visible, timeline=outcomes)
+        contacts = (*visible.contacts, *person.reserved)
+        answers = msgspec.structs.replace(visible, timeline=outcomes, contacts=contacts)
         return Sight(observed, _facts(observed, person.context), answers)
 
 
@@ -121,6 +125,7 @@ def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hour: int
             eligible(action, catalogue, sight.facts, now.at)
             or permitted(action, placement, sights.person.consent)
             or rested(action, placement, sight.answers, catalogue.policy, now)
+            or as_wished(action, placement, sights.person.consent, sight.answers.contacts, now)
         )
         if held is None:
             passed.append((action, sight))

@@ -50,7 +50,7 @@ def queue_entries(views: Sequence[PersonView], setting: Setting, at: int) -> lis
 def _turns(view: PersonView, setting: Setting, at: int) -> list[_Turn]:
     catalogue = setting.catalogue
     profile = view.profile
-    consent = resolve(view.held, setting.purposes, country_of(profile))
+    consent = resolve(view.held, setting.purposes, country_of(profile), at)
     sights = Sights(Person(profile, consent, setting.purposes, {}, at), bearing(setting.purposes))
     zone = consent.settings.get("time_zone", catalogue.policy.default_zone)
     turns = []

@@ -3,6 +3,7 @@ logged candidates. Knows nothing of outcomes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 import numpy as np
 
 from engine.catalog import Exploration
@@ -30,8 +31,12 @@ def logs_of(logged: Sequence[Logged]) -> Logs:
 
 
 def _worth(one: Logged) -> float:
-    candidate = one.record.candidates[one.presented]
-    return candidate.value * candidate.weight * candidate.lever
+    return worths(one)[one.presented]
+
+
+def worths(one: Logged) -> list[float]:
+    """What arbitration multiplies each candidate's probability with."""
+    return [candidate.value * candidate.weight * candidate.lever for candidate in one.record.candidates]
 
 
 def target_propensities(logged: Sequence[Logged], scorer: Scorer) -> Floats:
@@ -64,17 +69,34 @@ def distributions(logged: Sequence[Logged], scorer: Scorer) -> Iterator[list[flo
 
 
 def _distribution(one: Logged, chances: Sequence[float]) -> list[float]:
+    return distribution_of(one, chances, exploration_of(one))
+
+
+def distribution_of(one: Logged, chances: Sequence[float], exploration: Exploration) -> list[float]:
+    """How likely each candidate would have been at rank 1, had they had these probabilities."""
     scored = [
         Scored(c.action_id, chance, c.value, c.weight, c.lever, c.explorable, c.group)
         for c, chance in zip(one.record.candidates, chances, strict=True)
     ]
-    return propensities(scored, range(len(scored)), exploration_of(one))
+    return propensities(scored, range(len(scored)), exploration)
+
+
+def logging_distribution(one: Logged) -> list[float]:
+    """How likely each candidate really was at rank 1: the logged scores under the logged exploration."""
+    scored = [Scored(*msgspec.structs.astuple(candidate)) for candidate in one.record.candidates]
+    return propensities(scored, range(len(scored)), logged_exploration(one))
+
+
+def logged_exploration(one: Logged) -> Exploration:
+    policy = one.record.policy
+    kind, share = str(policy.get("exploration", "none")), float(policy.get("share", 0.0))
+    return Exploration(kind, share, float(policy.get("temperature", Exploration().temperature)))
 
 
 def exploration_of(one: Logged) -> Exploration:
     """The exploration as logged. Where everything was drawn uniformly every policy would look the same, so there the
-    greedy choices are compared."""
-    policy = one.record.policy
-    kind = str(policy.get("exploration", "none"))
-    share = float(policy.get("share", 0.0))
-    return Exploration("none") if kind == "uniform" or share >= 1.0 else Exploration(kind, share)
+    greedy choices are compared; where an ensemble drew, what its mean would choose, with the same share."""
+    logged = logged_exploration(one)
+    if logged.kind == "thompson":
+        return Exploration("epsilon", logged.share)
+    return Exploration("none") if logged.kind == "uniform" or logged.share >= 1.0 else logged

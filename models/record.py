@@ -39,6 +39,7 @@ class Weighed(msgspec.Struct, frozen=True, eq=False):
     zone: str
     cross: tuple[CrossCounts, ...]
     rows: Rows
+    arms: Mapping[str, str] = {}
 
 
 class Drawn(msgspec.Struct, frozen=True, eq=False):
@@ -69,7 +70,7 @@ def record_of(weighed: Weighed, drawn: Drawn, catalogue: Catalogue, model: str) 
         limit=drawn.policy.limit,
         visible=_packed(weighed.sights.by_purpose),
         candidates=tuple(
-            Candidate(s.action_id, s.probability, s.value, s.weight, s.lever, s.explorable, s.group)
+            Candidate(s.action_id, s.probability, s.value, s.weight, s.lever, s.explorable, s.group, s.draws)
             for s in drawn.scored
         ),
         vectors=weighed.rows.astype("<f4", copy=False).tobytes(),
@@ -85,6 +86,8 @@ def record_of(weighed: Weighed, drawn: Drawn, catalogue: Catalogue, model: str) 
         policy=policy,
         positions=weighed.positions,
         versions=VERSIONS,
+        arms=dict(weighed.arms),
+        reserved=person.reserved,
         answer={
             "decision_id": weighed.decision_id,
             "profile": {"profile_id": person.profile.profile_id, "version": person.profile.version},
@@ -103,6 +106,7 @@ def _policy(weighed: Weighed, policy: Policy, languages: Sequence[str]) -> dict[
     return {
         "exploration": policy.exploration.kind,
         "share": policy.exploration.share,
+        **({"temperature": policy.exploration.temperature} if policy.exploration.kind == "softmax" else {}),
         "limit": policy.limit,
         "unique_groups": policy.unique_groups,
         "time_zone": weighed.zone,

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 PRIOR_VERSION = "prior"
 PRIOR_COLUMN = "action_prior_rate"
+ENSEMBLE_FILE = "ensemble.json"
 MODEL_FILE, ENCODING_FILE, CALIBRATION_FILE, CARD_FILE = "model.txt", "encoding.json", "calibration.json", "card.json"
 SPEC_OF: dict[str, str] = {feature.name: feature.spec_hash for feature in FEATURES}
 
@@ -63,19 +64,34 @@ class PriorModel:
 
 
 class Model:
-    """A LightGBM response model with its encoding and calibration. `columns` are the feature columns its trees use."""
+    """A LightGBM response model with its encoding and calibration. `columns` are the feature columns its trees use,
+    `ensemble` the members that learned from resampled people, where there are any."""
 
-    def __init__(self, version: str, booster: lightgbm.Booster, encoding: Encoding, calibration: Calibration) -> None:
+    def __init__(
+        self,
+        version: str,
+        booster: lightgbm.Booster,
+        encoding: Encoding,
+        calibration: Calibration,
+        ensemble: tuple[lightgbm.Booster, ...] = (),
+    ) -> None:
         self.version = version
         self.booster = booster
         self.encoding = encoding
         self.calibration = calibration
+        self.ensemble = ensemble
         self.columns: tuple[str, ...] = used_by(booster, encoding)
         self._encoder = Encoder(encoding)
 
     def matrix(self, rows: Rows) -> Rows:
         """What the booster reads: shape (rows, len(encoding.columns))."""
         return self._encoder.encode(rows)
+
+    def draws(self, rows: Rows) -> Floats:
+        """What each member gives each row: shape (rows, members), calibrated like the model itself."""
+        encoded = self._encoder.encode(rows)
+        raw = [member.predict(encoded, num_threads=1, validate_features=False) for member in self.ensemble]
+        return np.clip(self.calibration.apply(np.asarray(raw, dtype=np.float64)), 0.0, 1.0).T
 
     def probabilities(self, rows: Rows) -> Floats:
         # two threads make the slowest answers slower; one row of work is far below the cost of a thread
@@ -109,6 +125,8 @@ def load_model(files: Mapping[str, bytes]) -> Model:
         calibration = msgspec.json.decode(files[CALIBRATION_FILE], type=Calibration)
         encoding = msgspec.json.decode(files[ENCODING_FILE], type=Encoding)
         booster = lightgbm.Booster(model_str=files[MODEL_FILE].decode())
-        return Model(card["version"], booster, encoding, calibration)
+        members = json.loads(files.get(ENSEMBLE_FILE, b"[]"))
+        ensemble = tuple(lightgbm.Booster(model_str=member) for member in members)
+        return Model(card["version"], booster, encoding, calibration, ensemble)
     except (KeyError, ValueError, msgspec.MsgspecError, lightgbm.basic.LightGBMError) as error:
         raise Unfit(f"the stored model cannot be read ({type(error).__name__}); train or import it again") from error

@@ -1,33 +1,51 @@
 """A decision from what is stored about a person to the answer, with everything it rested on. Knows nothing of storage,
 of transport or of training; time and the decision's id are given to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from engine.catalog import Catalogue, Placement
-from engine.consent import Purposes, country_of, resolve
+from engine.consent import Consent, Purposes, country_of, resolve
 from engine.decision import Policy, Scored, local_hour, seed_of
 from engine.decision import decide as draw
 from engine.errors import InvalidRequest
 from engine.ports import PersonView
-from engine.profile import merge
-from engine.records import DecisionRecord
+from engine.profile import Contact, Profile, merge
+from engine.records import DecisionRecord, Position
+from engine.reservation import most_shown, once_per_group
 from features.compute import Context, CrossCounts, Offer, action_values, fill
 from features.spec import COLUMNS
 from models.answer import context_weight
 from models.gate import Person, Screened, Sights, bearing, screen, segment_of
 from models.record import Drawn, Weighed, record_of
-from models.scorer import Rows, Scorer
+from models.scorer import Model, Rows, Scorer
+from models.seal import sealed
 
 _NOBODY = CrossCounts()
 
 
+class Known(msgspec.Struct, frozen=True, eq=False):
+    """Who a view is of, put together once: the merged profile and the consent of one moment."""
+
+    profile: Profile
+    consent: Consent
+
+
+def known_of(view: PersonView, purposes: Purposes, at: int) -> Known:
+    """The person at `at` (ms)."""
+    profile = merge([s.fragment for s in view.stored], view.members or (view.profile_id,), view.link_version)
+    return Known(profile, resolve(view.held, purposes, country_of(profile), at))
+
+
 class Ask(msgspec.Struct, frozen=True):
-    """One question: what to do for this person here and now. `at` in ms; `limit` at most the placement's own."""
+    """One question: what to do for this person here and now. `at` in ms; `limit` at most the placement's own. `arms` is
+    what the person was dealt, `reserved` what was promised to it and not made yet; `known` spares putting the person
+    together again."""
 
     view: PersonView
     placement: str
@@ -35,6 +53,19 @@ class Ask(msgspec.Struct, frozen=True):
     decision_id: str
     at: int
     limit: int | None = None
+    arms: Mapping[str, str] = {}
+    reserved: tuple[Contact, ...] = ()
+    known: Known | None = None
+
+
+class Question(msgspec.Struct, frozen=True):
+    """An ask without its person: what was asked, under which id, and the positions of the fragments that were read."""
+
+    decision_id: str
+    placement: str
+    limit: int | None
+    positions: tuple[Position, ...]
+    arms: Mapping[str, str] = {}
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -56,10 +87,19 @@ def decide_many(asks: Sequence[Ask], setting: Setting) -> list[DecisionRecord]:
     data_purposes = bearing(setting.purposes)
     weighed = [_weigh(ask, setting, data_purposes) for ask in asks]
     chances = _probabilities([one.rows for one in weighed], setting.model)
-    return [
-        record_of(one, _draw(one, own), setting.catalogue, setting.model.version)
-        for one, own in zip(weighed, chances, strict=True)
-    ]
+    return [drawn_record(one, own, setting) for one, own in zip(weighed, chances, strict=True)]
+
+
+def redecide(question: Question, sights: Sights, setting: Setting) -> DecisionRecord:
+    """The same decision from what is known of the person already: what a replay and a what-if are made of."""
+    weighed = weigh(question, sights, setting)
+    [chances] = _probabilities([weighed.rows], setting.model)
+    return drawn_record(weighed, chances, setting)
+
+
+def drawn_record(weighed: Weighed, chances: Sequence[float], setting: Setting) -> DecisionRecord:
+    record = record_of(weighed, _draw(weighed, chances, setting.model), setting.catalogue, setting.model.version)
+    return sealed(record, weighed.sights.person, setting.catalogue)
 
 
 def _probabilities(blocks: Sequence[Rows], model: Scorer) -> Iterator[list[float]]:
@@ -71,7 +111,7 @@ def _probabilities(blocks: Sequence[Rows], model: Scorer) -> Iterator[list[float
         start += len(block)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _action_rows(catalogue: Catalogue, placement: str) -> tuple[dict[str, int], Rows]:
     """The action view of everything placed there, made once: where each action's row is, and the rows."""
     actions = catalogue.placed(placement)
@@ -79,54 +119,79 @@ def _action_rows(catalogue: Catalogue, placement: str) -> tuple[dict[str, int], 
     return {action.id: at for at, action in enumerate(actions)}, rows
 
 
-def _placement(ask: Ask, catalogue: Catalogue) -> Placement:
-    placement = catalogue.placements.get(ask.placement)
+def _placement(name: str, catalogue: Catalogue) -> Placement:
+    placement = catalogue.placements.get(name)
     if placement is None:
         raise InvalidRequest(f"unknown placement; the catalogue has {', '.join(sorted(catalogue.placements))}")
-    return placement
+    return once_per_group(placement, catalogue.policy)
 
 
-def _limit(ask: Ask, placement: Placement) -> int:
-    return placement.limit if ask.limit is None else max(1, min(ask.limit, placement.limit))
+def _limit(asked: int | None, placement: Placement) -> int:
+    return placement.limit if asked is None else max(1, min(asked, placement.limit))
+
+
+def _room(limit: int, screened: Screened, placement: Placement, rules: tuple[Catalogue, int]) -> int:
+    """The slate's length at most: no more approaches than the caps still leave."""
+    catalogue, at = rules
+    if not placement.contact or not screened.sights:
+        return limit
+    room = most_shown(placement, catalogue.policy, screened.sights[0].answers.contacts, at)
+    return limit if room is None else min(limit, max(room, 1))
 
 
 def _weigh(ask: Ask, setting: Setting, data_purposes: frozenset[str]) -> Weighed:
-    catalogue, view = setting.catalogue, ask.view
-    placement = _placement(ask, catalogue)
-    profile = merge([s.fragment for s in view.stored], view.members or (view.profile_id,), view.link_version)
-    consent = resolve(view.held, setting.purposes, country_of(profile))
-    sights = Sights(Person(profile, consent, setting.purposes, ask.context, ask.at), data_purposes)
-    zone = consent.settings.get("time_zone", catalogue.policy.default_zone)
-    screened = screen(sights, catalogue, placement, local_hour(ask.at, zone, catalogue.policy.default_zone))
+    known = ask.known or known_of(ask.view, setting.purposes, ask.at)
+    person = Person(known.profile, known.consent, setting.purposes, ask.context, ask.at, ask.reserved)
+    sights = Sights(person, data_purposes)
+    positions = tuple(s.position for s in ask.view.stored)
+    return weigh(Question(ask.decision_id, ask.placement, ask.limit, positions, ask.arms), sights, setting)
+
+
+def weigh(question: Question, sights: Sights, setting: Setting) -> Weighed:
+    """One decision up to the model. Raises `InvalidRequest` for a placement the catalogue does not have."""
+    catalogue, person = setting.catalogue, sights.person
+    placement = _placement(question.placement, catalogue)
+    zone = person.consent.settings.get("time_zone", catalogue.policy.default_zone)
+    screened = screen(sights, catalogue, placement, local_hour(person.at, zone, catalogue.policy.default_zone))
     segment = segment_of(sights, catalogue)
     cross = tuple(setting.cross.get((action.id, segment), _NOBODY) for action in screened.actions)
     return Weighed(
-        decision_id=ask.decision_id,
+        decision_id=question.decision_id,
         placement=placement,
-        limit=_limit(ask, placement),
-        positions=tuple(s.position for s in view.stored),
+        limit=_room(_limit(question.limit, placement), screened, placement, (catalogue, person.at)),
+        positions=question.positions,
         sights=sights,
         screened=screened,
         segment=segment,
         zone=zone,
         cross=cross,
-        rows=_rows(ask, screened, cross, catalogue),
+        rows=_rows(person, screened, (placement.id, cross), catalogue),
+        arms=question.arms,
     )
 
 
-def _rows(ask: Ask, screened: Screened, cross: Sequence[CrossCounts], catalogue: Catalogue) -> Rows:
-    at, ready = _action_rows(catalogue, ask.placement)
+def _rows(person: Person, screened: Screened, where: tuple[str, Sequence[CrossCounts]], catalogue: Catalogue) -> Rows:
+    placement, cross = where
+    at, ready = _action_rows(catalogue, placement)
     views = ready[[at[action.id] for action in screened.actions]] if screened.actions else None
-    offer = Offer(screened.actions, cross, Context(ask.placement, ask.context), ask.at, views)
+    offer = Offer(screened.actions, cross, Context(placement, person.context), person.at, views)
     return fill([sight.observed for sight in screened.sights], offer)
 
 
-def _draw(weighed: Weighed, chances: Sequence[float]) -> Drawn:
+def _draw(weighed: Weighed, chances: Sequence[float], model: Scorer) -> Drawn:
     context = weighed.sights.person.context
+    votes = draws_of(weighed, model)
     scored = tuple(
-        Scored(a.id, chance, a.value, context_weight(a, context), a.lever, a.explorable, a.group)
-        for a, chance in zip(weighed.screened.actions, chances, strict=True)
+        Scored(a.id, chance, a.value, context_weight(a, context), a.lever, a.explorable, a.group, drawn)
+        for a, chance, drawn in zip(weighed.screened.actions, chances, votes, strict=True)
     )
     policy = Policy(weighed.placement.exploration, weighed.limit, weighed.placement.unique_groups)
     seed = seed_of(weighed.decision_id)
     return Drawn(scored, policy, seed, draw(scored, policy, seed))
+
+
+def draws_of(weighed: Weighed, model: Scorer) -> Iterable[tuple[float, ...]]:
+    """What the members of the ensemble say of each candidate; nothing where nobody draws from them."""
+    if weighed.placement.exploration.kind != "thompson" or not isinstance(model, Model) or not model.ensemble:
+        return repeat((), len(weighed.rows))
+    return map(tuple, model.draws(weighed.rows).tolist())

@@ -14,14 +14,18 @@ from sklearn.metrics import log_loss, roc_auc_score
 from features.spec import SPEC_HASH
 from models import plots
 from models.action import Fitted, Options, Parts, as_model, fit, importance_of, parts_of
-from models.dataset import Examples, Scope, Vectors, examples_of, logged_vectors
-from models.evaluate import Comparison, Method, compare, estimate
-from models.policy import first_rank, logs_of, rivals_of, target_propensities
+from models.dataset import Examples, Scope, Vectors, examples_of, logged_in, logged_vectors
+from models.evaluate import Comparison, Method, estimate
+from models.evidence import Evidence, compared, gather
+from models.leakage import leaking
+from models.permission import Permit, everyone
+from models.policy import first_rank, logs_of, target_propensities
 from models.registry import Card, Period, version_of
 from models.scorer import (
     CALIBRATION_FILE,
     CARD_FILE,
     ENCODING_FILE,
+    ENSEMBLE_FILE,
     MODEL_FILE,
     SPEC_OF,
     Floats,
@@ -35,11 +39,13 @@ Progress = Callable[[str, int, int], None]
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to learn from and how. `vectors` is where rows come from: as logged, or replayed."""
+    """What to learn from and how. `vectors` is where rows come from: as logged, or replayed. `permit` says of each
+    decision whether its person permits it."""
 
     learning: Options = Options()
     placement: str = ""
     vectors: Vectors = logged_vectors
+    permit: Permit = everyone
 
 
 USUAL = Plan()
@@ -63,7 +69,7 @@ def train(table: pa.Table, now: int, window: int, plan: Plan = USUAL, progress: 
     Raises `NothingToLearn`, saying why, where there are too few.
     """
     progress(STAGES[0], 0, len(STAGES))
-    made = examples_of(table, Scope(now, window, plan.placement), plan.vectors)
+    made = examples_of(table, Scope(now, window, plan.placement, plan.permit), plan.vectors)
     progress(STAGES[1], 1, len(STAGES))
     parts = parts_of(made, plan.learning.shares)
     fitted = fit(parts, plan.learning)
@@ -78,6 +84,7 @@ def train(table: pa.Table, now: int, window: int, plan: Plan = USUAL, progress: 
         metrics=metrics(chances, rewards),
         policy=_policy(parts.judge, model),
         placement=plan.placement,
+        leaks={name: why for name, why in leaking(made.matrix, made.rewards).items() if name in card.columns},
     )
     progress(STAGES[3], 3, len(STAGES))
     files[CARD_FILE] = msgspec.json.format(msgspec.json.encode(card), indent=2)
@@ -95,7 +102,12 @@ def _model_files(fitted: Fitted) -> dict[str, bytes]:
         MODEL_FILE: fitted.booster.model_to_string().encode(),
         ENCODING_FILE: msgspec.json.encode(fitted.encoding),
         CALIBRATION_FILE: msgspec.json.encode(fitted.calibration),
+        **({ENSEMBLE_FILE: _ensemble(fitted)} if fitted.ensemble else {}),
     }
+
+
+def _ensemble(fitted: Fitted) -> bytes:
+    return msgspec.json.encode([member.model_to_string() for member in fitted.ensemble])
 
 
 def _card(made: Examples, parts: Parts, fitted: Fitted, made_when: tuple[str, int, int]) -> Card:
@@ -147,7 +159,7 @@ def _policy(judge: Examples, model: Scorer) -> dict[str, Any]:
 
 # A row of a uniform pilot weighs its number of candidates; one found by a small exploration share next to it would
 # weigh hundreds and drown it, though both are one look at the same choice.
-GATE_METHOD = Method(clip=50.0)
+GATE_METHOD = Method(clip=50.0, level=0.95)
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -159,14 +171,19 @@ class Question(msgspec.Struct, frozen=True):
     placement: str = ""
     vectors: Vectors = logged_vectors
     how: Method = GATE_METHOD
+    permit: Permit = everyone
 
 
 def evaluate(table: pa.Table, question: Question, challenger: Scorer, champion: Scorer) -> Comparison:
     """Both policies on the decisions of an events table of the question, rank 1 only."""
-    scope = Scope(question.now, question.window, question.placement)
-    made = examples_of(table, scope, question.vectors)
-    logged = first_rank([one for one in made.logged if one.record.at >= question.since])
-    return compare(logs_of(logged), rivals_of(logged, challenger, champion), question.how)
+    return compared(evidence_of(table, question, challenger, champion), question.how)
+
+
+def evidence_of(table: pa.Table, question: Question, challenger: Scorer, champion: Scorer) -> Evidence:
+    """What the decisions of the question say about both; rows are looked at and let go."""
+    scope = Scope(question.now, question.window, question.placement, question.permit)
+    logged = logged_in(table, scope, question.vectors)
+    return gather((one for one in logged if one.rank == 1 and one.record.at >= question.since), challenger, champion)
 
 
 def card_of(files: Mapping[str, bytes]) -> Card:

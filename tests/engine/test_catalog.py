@@ -56,7 +56,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "actions[1].id": of_action(id="call_back"),
     "placements[0].channel": document(placements=[{**DESK, "channel": "fax"}]),
     "placements[0].limit": document(placements=[{**DESK, "limit": 0}]),
-    "placements[0].exploration.kind": document(placements=[{**DESK, "exploration": {"kind": "thompson"}}]),
+    "placements[0].exploration.kind": document(placements=[{**DESK, "exploration": {"kind": "greedy"}}]),
     "placements[0].exploration.share": document(
         placements=[{**DESK, "exploration": {"kind": "epsilon", "share": 1.1}}]
     ),

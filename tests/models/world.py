@@ -23,6 +23,7 @@ PURPOSES = Purposes(
         "analytics": Purpose("analytics", default={"US": True}),
         "personalization": Purpose("personalization", default={"US": True}),
         "marketing": Purpose("marketing", default={"US": True}),
+        "model_training": Purpose("model_training", default={"US": True}),
     },
     traits={"plan": "service", "email": "service", "country": "service", "name": "service"},
     countries={"US": "US", "DE": "GDPR"},

@@ -1,0 +1,72 @@
+"""A decision's person as its record shows them: what was visible, put back together, with the consent of that moment.
+Whatever was closed then is not in it, so nothing here can open it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from engine.consent import Answer, Consent, Purposes, Visible
+from engine.profile import Known, Profile, State
+from engine.records import DecisionRecord
+from features.compute import CrossCounts
+from models.gate import Person
+from models.record import visible_by_purpose
+
+
+def person_of(record: DecisionRecord, policy: Purposes) -> Person:
+    """Who was decided about. Revealing them again for an action's purpose gives what was visible for it then."""
+    views = {id(visible): visible for visible in visible_by_purpose(record).values()}
+    profile = _profile(record, views.values())
+    return Person(profile, consent_of(record), policy, record.context, record.at, record.reserved)
+
+
+def consent_of(record: DecisionRecord) -> Consent:
+    """The consent the decision rested on."""
+    allowed = frozenset(record.allowed)
+    answers = {
+        name: msgspec.convert({**said, "allowed": name in allowed}, Answer)
+        for name, said in record.consent.get("purposes", {}).items()
+    }
+    rule = record.consent.get("jurisdiction_rule", "")
+    said = {**record.consent, "answers": answers, "settings": record.settings, "rule": rule}
+    return msgspec.convert(said, Consent)
+
+
+class RecordedCross(Mapping[tuple[str, str], CrossCounts]):
+    """The cross-profile counts a decision used, by action: the segment is worked out again, the counts are an input."""
+
+    def __init__(self, record: DecisionRecord) -> None:
+        pairs = zip(record.candidates, record.cross, strict=False)
+        self._counts = {candidate.action_id: CrossCounts(*counts) for candidate, counts in pairs}
+
+    def __getitem__(self, key: tuple[str, str]) -> CrossCounts:
+        return self._counts[key[0]]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((action_id, "") for action_id in self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
+def _profile(record: DecisionRecord, views: Iterable[Visible]) -> Profile:
+    link_version, _, count = record.profile_version.partition(".")
+    members: tuple[str, ...] = (record.profile_id,)
+    state = State(count=int(count))
+    for visible in views:
+        members = visible.members
+        state = msgspec.structs.replace(
+            state,
+            first=visible.first,
+            last=visible.last,
+            identifiers={**state.identifiers, **{i: Known(*known, 0) for i, known in visible.identifiers.items()}},
+            traits={**state.traits, **visible.traits},
+            accounts={**state.accounts, **visible.accounts},
+            signals={**state.signals, **visible.signals},
+            latest={**state.latest, **visible.latest},
+            issues={**state.issues, **visible.issues},
+            contacts=visible.contacts,
+            timeline=max(state.timeline, visible.timeline, key=len),
+            declines=visible.declines,
+        )
+    return Profile(record.profile_id, members, int(link_version), state)
