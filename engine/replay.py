@@ -1,10 +1,26 @@
-"""Replay: the stream's own `advance` in a `for` loop. Knows nothing of where events come from."""
+"""Replay: the stream's own `advance` in a `for` loop, and the persons that follow from recorded claims. Knows nothing
+of where events and claims come from."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
+from engine.erasure import Links, learn_all
 from engine.events import Event
+from engine.identifiers import IdentityRules
+from engine.identity import Claim, Person, components
 from engine.profile import Fragment
+from engine.records import Position
 from engine.step import Rules, Step, advance
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """One event as it was applied: the record it came in, its place there, and when (ms)."""
+
+    position: Position
+    index: int
+    applied: int
+    event: Event
 
 
 def replay(
@@ -18,3 +34,37 @@ def replay(
         if seen is not None:
             seen(event, step)
     return fragments
+
+
+def relate_again(claims: Iterable[Claim], rules: IdentityRules) -> dict[str, Person]:
+    """Who every id belongs to after these claims, in the order they were recorded; only ids of some claim are in it."""
+    found: dict[str, Person] = {}
+    for group in together(claims):
+        for person in components(learn_all(Links(), group, rules).edges, rules)[0]:
+            found |= dict.fromkeys(person.members, person)
+    return found
+
+
+def together(claims: Iterable[Claim]) -> list[list[Claim]]:
+    """Claims by group: whatever is connected by claims of any kind. Each group keeps its order."""
+    kept = list(claims)
+    parent: dict[str, str] = {}
+
+    def root(identity: str) -> str:
+        while parent.setdefault(identity, identity) != identity:
+            parent[identity] = parent[parent[identity]]
+            identity = parent[identity]
+        return identity
+
+    for claim in kept:
+        low, high = sorted((root(claim.left), root(claim.right)))
+        parent[high] = low
+    groups: dict[str, list[Claim]] = {}
+    for claim in kept:
+        groups.setdefault(root(claim.left), []).append(claim)
+    return list(groups.values())
+
+
+def members_of(persons: Mapping[str, Person], identity: str) -> tuple[str, ...]:
+    """The person's ids, strongest first; an id that no claim names stands alone."""
+    return persons[identity].members if identity in persons else (identity,)

@@ -1,10 +1,10 @@
 """The archive: every applied record once, in applied order, as rows of a Delta table by day. Reads and writes the
 table; knows nothing of what the events mean."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -43,11 +43,15 @@ LINK_SCHEMA = pa.schema(
         ("offset", pa.int64()),
         ("index", pa.int32()),
         ("applied", pa.int64()),
+        ("left", pa.string()),
+        ("right", pa.string()),
         ("claim", pa.binary()),
     ]
 )
+T = TypeVar("T")
 ARCHIVE_FAILURES = (DeltaError, OSError)
 ORDER = ("incarnation", "partition", "offset", "index")
+LeftOut = Callable[[Event], bool]
 _EVENT = msgspec.msgpack.Decoder(Event)
 _CLAIM = msgspec.msgpack.Decoder(Claim)
 _CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
@@ -74,14 +78,28 @@ def open_table(url: str) -> DeltaTable | None:
         return None
 
 
+def reading(url: str, read: Callable[[DeltaTable], T], nothing: T) -> T:
+    """What `read` finds in the table, or `nothing` where there is none. Once more from a fresh snapshot where a file
+    went meanwhile: a reader may take longer than replaced files are kept, and an erasure removes at once."""
+    table = open_table(url)
+    if table is None:
+        return nothing
+    try:
+        return read(table)
+    except FileNotFoundError:
+        return read(DeltaTable(url))
+
+
 class Archive:
     """The writer. Delta's application transactions make an append idempotent: (log/partition, last offset).
 
     What the table holds is read from the snapshot that the append is based on, so of two writers that hold the same
     records one finds its rows there already, or is refused by Delta and may try again. Raises `ARCHIVE_FAILURES`.
+    `left_out` says which events of an applied record no row is made of: late ones of somebody erased.
     """
 
-    def __init__(self, archive: str) -> None:
+    def __init__(self, archive: str, left_out: LeftOut | None = None) -> None:
+        self._left_out = left_out
         if "://" not in archive:
             Path(archive).mkdir(parents=True, exist_ok=True)
         self._events = events_url(archive)
@@ -92,30 +110,20 @@ class Archive:
         """Write applied records, leaving out what the table already holds. Returns the number of rows written."""
         table = self._latest(self._events, EVENT_SCHEMA)
         fresh = [e for e in entries if e.position.offset > _held(table, _app(e.position))]
-        columns: dict[str, list[Any]] = {name: [] for name in EVENT_SCHEMA.names}
-        for entry in fresh:
-            _add_rows(columns, entry)
         last = {_app(e.position): e.position.offset for e in fresh}
-        return self._commit(table, pa.table(columns, EVENT_SCHEMA), last)
+        return self._commit(table, rows_of(fresh, self._left_out), last)
 
-    def append_links(self, records: Sequence[tuple[Position, bytes]], applied: int) -> int:
+    def append_links(self, entries: Sequence[TailEntry]) -> int:
         """Write recorded link claims, leaving out what the table already holds."""
         table = self._latest(self._links, LINK_SCHEMA)
-        fresh = [(p, raw) for p, raw in records if p.offset > _held(table, f"links/{p.incarnation}")]
-        columns: dict[str, list[Any]] = {name: [] for name in LINK_SCHEMA.names}
-        for position, raw in fresh:
-            for index, claim in enumerate(_CLAIMS.decode(raw)):
-                values = (position.incarnation, position.offset, index, applied, _ENCODER.encode(claim))
-                for name, value in zip(LINK_SCHEMA.names, values, strict=True):
-                    columns[name].append(value)
-        last = {f"links/{position.incarnation}": position.offset for position, _ in fresh}
-        return self._commit(table, pa.table(columns, LINK_SCHEMA), last)
+        fresh = [e for e in entries if e.position.offset > _held(table, _link_app(e.position))]
+        last = {_link_app(entry.position): entry.position.offset for entry in fresh}
+        return self._commit(table, link_rows(fresh), last)
 
-    def tidy(self) -> None:
-        """Gather the many small files that appends leave into few large ones; rows stay as they are."""
-        for table in self._tables.values():
-            table.update_incremental()
-            table.optimize.compact()
+    @property
+    def tables(self) -> list[DeltaTable]:
+        """Both tables as they are now, made if need be."""
+        return [self._latest(self._events, EVENT_SCHEMA), self._latest(self._links, LINK_SCHEMA)]
 
     def _latest(self, url: str, schema: pa.Schema) -> DeltaTable:
         """The table as it is now, made if need be: rows must never go where they were not looked for."""
@@ -132,7 +140,8 @@ class Archive:
         if not last:
             return 0
         properties = CommitProperties(app_transactions=[Transaction(app, offset) for app, offset in last.items()])
-        write_deltalake(table, rows, mode="append", commit_properties=properties)
+        # a table made before a column was thought of gets it; what it held has none there
+        write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=properties)
         return int(rows.num_rows)
 
 
@@ -146,13 +155,45 @@ def _app(position: Position) -> str:
     return f"{position.incarnation}/{position.partition}"
 
 
-def _add_rows(columns: dict[str, list[Any]], entry: TailEntry) -> None:
+def _link_app(position: Position) -> str:
+    return f"links/{position.incarnation}"
+
+
+def held_upto(archive: str) -> Callable[[int, int], int]:
+    """(incarnation, partition) -> the last offset that is archived, -1 if none, of the table as it is now."""
+    table = open_table(events_url(archive))
+    return lambda incarnation, partition: -1 if table is None else _held(table, f"{incarnation}/{partition}")
+
+
+def rows_of(entries: Sequence[TailEntry], left_out: LeftOut | None = None) -> pa.Table:
+    """Applied records as rows of the events table, in the order given."""
+    columns: dict[str, list[Any]] = {name: [] for name in EVENT_SCHEMA.names}
+    for entry in entries:
+        _add_rows(columns, entry, left_out)
+    return pa.table(columns, EVENT_SCHEMA)
+
+
+def link_rows(entries: Sequence[TailEntry]) -> pa.Table:
+    """Recorded claims as rows of the links table, in the order given."""
+    columns: dict[str, list[Any]] = {name: [] for name in LINK_SCHEMA.names}
+    for entry in entries:
+        place = (entry.position.incarnation, entry.position.offset)
+        for index, claim in enumerate(_CLAIMS.decode(entry.raw)):
+            values = (*place, index, entry.applied, claim.left, claim.right, _ENCODER.encode(claim))
+            for name, value in zip(LINK_SCHEMA.names, values, strict=True):
+                columns[name].append(value)
+    return pa.table(columns, LINK_SCHEMA)
+
+
+def _add_rows(columns: dict[str, list[Any]], entry: TailEntry, left_out: LeftOut | None) -> None:
     try:
         record: Record = decode_record(entry.raw)
     except Unreadable:
         return
     position, day = entry.position, day_of(entry.applied)
     for index, event in enumerate(record.events):
+        if left_out is not None and left_out(event):
+            continue
         columns["incarnation"].append(position.incarnation)
         columns["partition"].append(position.partition)
         columns["offset"].append(position.offset)
@@ -171,21 +212,26 @@ def _add_rows(columns: dict[str, list[Any]], entry: TailEntry) -> None:
 
 def read_events(archive: str, kinds: Sequence[str] | None = None, since_day: str | None = None) -> pa.Table:
     """Archived rows in applied order (per partition), optionally only some kinds and days from `since_day`."""
-    table = open_table(events_url(archive))
-    if table is None:
-        return EVENT_SCHEMA.empty_table()
     wanted: Any = None
     if kinds is not None:
         wanted = pc.field("kind").isin(list(kinds))
     if since_day is not None:
         recent = pc.field("day") >= since_day
         wanted = recent if wanted is None else wanted & recent
-    rows = table.to_pyarrow_dataset().to_table(columns=EVENT_SCHEMA.names, filter=wanted)
+
+    def read(table: DeltaTable) -> pa.Table:
+        return table.to_pyarrow_dataset().to_table(columns=EVENT_SCHEMA.names, filter=wanted)
+
+    rows = reading(events_url(archive), read, EVENT_SCHEMA.empty_table())
     return rows.cast(EVENT_SCHEMA).sort_by([(name, "ascending") for name in ORDER])
 
 
 def decode_event(raw: bytes) -> Event:
     return _EVENT.decode(raw)
+
+
+def decode_claim(raw: bytes) -> Claim:
+    return _CLAIM.decode(raw)
 
 
 def iterate(archive: str) -> Iterator[tuple[Position, int, int, Event]]:

@@ -7,8 +7,11 @@ import signal
 import time
 from collections.abc import Callable
 
+from engine.ports import Unavailable
 from infra.archive import ARCHIVE_FAILURES, Archive
+from infra.archive_tidying import Tidying
 from infra.collector import look_seldom
+from infra.erasure_process import open_erasing
 from infra.redis_store import FAILURES, connect
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore, TailEntry
@@ -23,6 +26,7 @@ LAST = 19
 PAUSE_SECONDS = 1.0
 # every append leaves a file per day, and who reads the archive opens each of them
 TIDY_AFTER = 300
+TIDY_EVERY_MS = 3_600_000
 
 
 class Archiver:
@@ -33,12 +37,15 @@ class Archiver:
         self._partitions = settings.partitions
         self._store = PartitionStore(redis)
         self._links = LinkStore(redis, settings.partitions)
-        self._archive = Archive(settings.archive)
+        self._erasing = open_erasing(settings, redis, clock)
+        self._archive = Archive(settings.archive, self._erasing.is_suppressed)
         self._clock = clock
-        self._appends = 0
+        self._tidying = Tidying(settings.archive_retention_hours)
+        self._appends, self._tidied = 0, clock()
 
     async def round(self) -> int:
-        """Archive what waits, oldest first; returns the number of records moved."""
+        """Archive what waits, oldest first, then erase what is to go; returns the number of records moved."""
+        await self._erasing.load()
         entries: list[TailEntry] = []
         for partition in range(self._partitions):
             entries += await self._store.tail(partition, RECORDS_PER_ROUND)
@@ -48,17 +55,25 @@ class Archiver:
             for position in last.values():
                 await self._store.trim_tail(position)
         moved = len(entries) + await self._round_links()
+        await self._erase()
         self._appends += bool(moved)
-        if self._appends >= TIDY_AFTER:
-            self._appends = 0
-            await asyncio.to_thread(self._archive.tidy)
+        if self._appends >= TIDY_AFTER or self._clock() - self._tidied >= TIDY_EVERY_MS:
+            self._appends, self._tidied = 0, self._clock()
+            await asyncio.to_thread(lambda: self._tidying.tidy(self._archive.tables, self._clock()))
         return moved
+
+    async def _erase(self) -> None:
+        """Erasing waits for whatever does not answer; archiving does not wait for erasing."""
+        try:
+            await self._erasing.round()
+        except (*FAILURES, *ARCHIVE_FAILURES, Unavailable) as error:
+            log.warning("an erasure waits for a server or the archive: %s", type(error).__name__)
 
     async def _round_links(self) -> int:
         records = await self._links.tail(RECORDS_PER_ROUND)
         if records:
-            await asyncio.to_thread(self._archive.append_links, records, self._clock())
-            await self._links.trim_tail(records[-1][0])
+            await asyncio.to_thread(self._archive.append_links, records)
+            await self._links.trim_tail(records[-1].position)
         return len(records)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -76,7 +91,7 @@ class Archiver:
     async def _careful(self) -> int:
         try:
             return await self.round()
-        except (*FAILURES, *ARCHIVE_FAILURES) as error:
+        except (*FAILURES, *ARCHIVE_FAILURES, Unavailable) as error:
             log.warning("waiting for a server or the archive: %s", type(error).__name__)
             return 0
 

@@ -7,21 +7,25 @@ from typing import Any
 import msgspec
 
 from engine.events import Arrival, Event, normalise
-from engine.identifiers import identify
+from engine.identifiers import IdentityRules, identify
 from engine.ports import PersonView
 from engine.records import Position, Record, encode
+from engine.signals import DAY
 from engine.step import Rules
-from infra.redis_store import RedisClient, RedisPeople
-from infra.redis_store_consent import RedisConsents
+from infra.consent_opening import put_together
+from infra.ledger_store_consent import MEMORY, ConsentLedger, open_ledger
+from infra.link_record import LinkRecord
+from infra.redis_store import RedisClient, Runs
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore
 from infra.rejects import Reject
 from infra.stream.advance import Outside, Partition
-from infra.stream.outbox import LinkRecord
 from infra.stream.relate import Around, Relation
 
 SECRET = b"a secret of these tests"
 START = 1_790_000_000_000
+# Redis forgets by its own clock, which is past START by now
+LATENESS = 3650 * DAY
 RULES = Rules()
 
 
@@ -50,15 +54,17 @@ def id_of(kind: str, value: str) -> str:
 class Bed:
     """Stores over one Redis with a single partition, and what a worker on them has sent."""
 
-    def __init__(self, redis: RedisClient) -> None:
+    def __init__(self, redis: RedisClient, partitions: int = 1) -> None:
         self.redis = redis
         self.store = PartitionStore(redis)
-        self.people = RedisPeople(redis, 1)
-        self.consents = RedisConsents(redis, 1)
-        self.links = LinkStore(redis, 1)
+        self.ledger = ConsentLedger(open_ledger(MEMORY), self.clock)
+        side = put_together(redis, Runs(), self.ledger, partitions, self.clock)
+        self.people, self.consents, self.truth = side.people, side.consents, side.truth
+        self.links = LinkStore(redis, partitions)
         self.rejected: list[Reject] = []
         self.notices: list[str] = []
         self.told: list[str] = []
+        self.appended: list[Event] = []
         self.woken = 0
         self.tail_limit = 20_000
         self.pause_s = 0.2
@@ -68,7 +74,7 @@ class Bed:
         self._now += 1
         return self._now
 
-    def partition(self, incarnation: int = 1) -> Partition:
+    def partition(self, incarnation: int = 1, number: int = 0) -> Partition:
         """A worker's view of the partition; two of them are two workers."""
         outside = Outside(
             store=self.store,
@@ -82,10 +88,22 @@ class Bed:
             tail_limit=self.tail_limit,
             pause_s=self.pause_s,
         )
-        return Partition(0, incarnation, outside)
+        return Partition(number, incarnation, outside)
 
-    def relation(self, incarnation: int = 1) -> Relation:
-        return Relation(incarnation, Around(self.links, self.store, RULES.identity, self._tell))
+    def relation(self, incarnation: int = 1, rules: IdentityRules = RULES.identity) -> Relation:
+        return Relation(
+            incarnation,
+            Around(
+                self.links,
+                self.store,
+                rules,
+                self._tell,
+                self._append,
+                LATENESS,
+                clock=self.clock,
+                spread=self.consents.spread,
+            ),
+        )
 
     async def link_record(self, after: Position | None = None) -> bytes:
         """What waits in the outbox, as the outbox's sender would send it."""
@@ -106,6 +124,9 @@ class Bed:
 
     async def _tell(self, ids: Sequence[str]) -> None:
         self.told += ids
+
+    async def _append(self, events: Sequence[Event]) -> None:
+        self.appended += events
 
     def _wake(self, _partition: int) -> None:
         self.woken += 1

@@ -11,11 +11,9 @@ from infra.archive import (
     ARCHIVE_FAILURES,
     Archive,
     decode_event,
-    events_url,
     find_decision,
     iterate,
     iterate_links,
-    open_table,
     read_events,
 )
 from infra.archiver import Archiver
@@ -97,25 +95,11 @@ def test_an_unreadable_record_is_passed_over(tmp_path: Path) -> None:
     assert [place[2] for place in places(tmp_path)] == [1, 1]
 
 
-def test_tidying_changes_files_and_no_row(tmp_path: Path) -> None:
-    archive = Archive(str(tmp_path))
-    for offset in range(8):
-        archive.append([entry(offset)])
-    before = list(iterate(str(tmp_path)))
-    archive.tidy()
-    table = open_table(events_url(str(tmp_path)))
-    assert table is not None
-    assert len(table.file_uris()) == 1
-    assert list(iterate(str(tmp_path))) == before
-    assert archive.append([entry(7), entry(8)]) == 2
-    assert Archive(str(tmp_path)).append([entry(8)]) == 0
-
-
 def test_links_are_archived_once(tmp_path: Path) -> None:
     claims = [Claim("a", "user_id", "b", "email", "positive", at, "web") for at in (1, 2)]
-    records = [(Position(1, 0, n), encode((claim,))) for n, claim in enumerate(claims)]
-    assert Archive(str(tmp_path)).append_links(records[:1], START) == 1
-    assert Archive(str(tmp_path)).append_links(records, START + 1) == 1
+    records = [TailEntry(Position(1, 0, n), START + n, encode((claim,))) for n, claim in enumerate(claims)]
+    assert Archive(str(tmp_path)).append_links(records[:1]) == 1
+    assert Archive(str(tmp_path)).append_links(records) == 1
     assert list(iterate_links(str(tmp_path))) == [(START, claims[0]), (START + 1, claims[1])]
 
 

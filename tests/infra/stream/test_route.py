@@ -13,7 +13,7 @@ from engine.outcome import Outcome
 from engine.ports import ConsentChange
 from infra.config import LiveConfiguration
 from infra.memory import MemoryState
-from infra.memory_ports import MemoryConsents, MemoryDecisions, MemoryLog, MemoryNotices
+from infra.memory_ports import MemoryConsents, MemoryDecisions, MemoryLog, MemoryNotices, MemoryPeople
 from infra.rejects import Reject
 from infra.settings import DEMO_CONFIG
 from infra.stream.route import Inside, Router
@@ -32,6 +32,7 @@ class Inbox:
             secret=SECRET,
             configuration=LiveConfiguration(DEMO_CONFIG),
             log=MemoryLog(self.state, MemoryNotices()),
+            people=MemoryPeople(self.state),
             consents=self.consents,
             decisions=MemoryDecisions(self.state),
             reject=self._reject,
@@ -118,3 +119,27 @@ async def test_an_outcome_of_an_unknown_decision_stays_an_event(inbox: Inbox) ->
 
 def test_the_demo_has_sources(tmp_path: Path) -> None:
     assert LiveConfiguration(DEMO_CONFIG).current.source("nobody named").alias_type == "anonymous_id"
+
+
+async def test_a_stop_by_the_inbox_stops_and_leaves_no_text(inbox: Inbox) -> None:
+    said = {
+        "type": "track",
+        "userId": "ann",
+        "event": "SMS Received",
+        "properties": {"body": "Stop!", "topic": "bills"},
+    }
+    await inbox.take(said)
+    held = inbox.state.held[id_of("user_id", "ann")]
+    assert held.preferences == {"sms": {"bills": False}}
+    assert [event.properties for event in inbox.events] == [{"topic": "bills", "stop": True}]
+
+
+async def test_the_text_of_a_rejected_message_is_not_kept(inbox: Inbox) -> None:
+    await inbox.take({"type": "track", "event": "SMS Received", "properties": {"body": "my secret"}})
+    (reject,) = inbox.rejected
+    assert b"secret" not in reject.event
+
+
+async def test_google_consent_mode_counts_at_the_inbox(inbox: Inbox) -> None:
+    await inbox.take({**TRACK, "context": {"consent": {"ad_storage": "denied"}}})
+    assert [event.consent for event in inbox.events] == [{"advertising": False}]
