@@ -40,16 +40,16 @@ def purposes_of(key: ApiKey, policy: Purposes) -> tuple[str, ...]:
     return key.purposes or WITHOUT_PURPOSES
 
 
-def look(view: PersonView, key: ApiKey, policy: Purposes) -> Seen:
+def look(view: PersonView, key: ApiKey, policy: Purposes, at: int) -> Seen:
     """The person through the gate, for the purposes of the key."""
     profile = view.profile
-    consent = resolve(view.held, policy, country_of(profile))
+    consent = resolve(view.held, policy, country_of(profile), at)
     return Seen(reveal(profile, consent, purposes_of(key, policy), policy), consent, view)
 
 
-def consent_of(view: PersonView, policy: Purposes) -> Consent:
+def consent_of(view: PersonView, policy: Purposes, at: int | None = None) -> Consent:
     """The person's consent; an id nothing was ever said under has everything at its default."""
-    return resolve(view.held, policy, country_of(view.profile) if view.known else None)
+    return resolve(view.held, policy, country_of(view.profile) if view.known else None, at)
 
 
 def iso(at: int) -> str:
@@ -99,8 +99,10 @@ def profile_answer(seen: Seen, at: int) -> ProfileAnswer:
 
 
 def with_provenance(answer: ProfileAnswer, visible: Visible) -> ProfileAnswer:
-    """The same with the event and time each trait came from."""
-    origins = {n: TraitOrigin(t.value, t.message_id, iso(t.at)) for n, t in sorted(visible.traits.items())}
+    """The same with the event, source and time each trait came from."""
+    origins = {
+        n: TraitOrigin(t.value, t.message_id, t.source or None, iso(t.at)) for n, t in sorted(visible.traits.items())
+    }
     return msgspec.structs.replace(answer, provenance=origins)
 
 
@@ -115,6 +117,8 @@ def consent_answer(consent: Consent) -> ConsentAnswer:
         time_zone=settings.get("time_zone"),
         language=settings.get("language"),
         jurisdiction=consent.jurisdiction,
+        jurisdiction_rule=consent.rule,
+        restricted=consent.restricted,
         version=consent.version,
     )
 

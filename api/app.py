@@ -1,5 +1,6 @@
 """The HTTP application: routes, failures and measurements put together over a world that somebody else opened."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -8,36 +9,62 @@ from fastapi import FastAPI
 
 from api import errors, metrics
 from api.cors import BrowserDoor
+from api.data_requests import carry_on
 from api.deps import World
 from api.ingest_documents import SCHEMES
 from api.routes import (
+    audit,
     consent,
+    consent_signals,
     decisions,
     desk,
+    erasure,
+    experiments,
+    identity,
     ingest,
     keys,
     links,
     models,
+    ofrep,
+    opendsr,
     ops,
+    opt_in,
     outcomes,
     outreach,
     pages,
+    preferences,
     profiles,
+    receipts,
     reference,
+    replay,
+    unsubscribe,
 )
 from api.throttle import Throttle
 
 # asked for in this order at every request, so what is asked most comes first
 ROUTERS = (
     decisions.router,
+    replay.router,
     ingest.router,
+    # before every route that ends in /history too
+    receipts.router,
     links.router,
+    identity.router,
     consent.router,
+    consent_signals.router,
+    opt_in.router,
+    unsubscribe.router,
+    preferences.router,
+    erasure.router,
     profiles.router,
     outcomes.router,
     outreach.router,
+    ofrep.router,
     models.router,
+    experiments.router,
     keys.router,
+    audit.router,
+    opendsr.router,
     desk.router,
     pages.router,
     reference.router,
@@ -98,7 +125,11 @@ def serve_app(opening: Opening) -> Application:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with opening() as world:
             _furnish(app, world)
-            yield
+            carrying = asyncio.create_task(carry_on(world))
+            try:
+                yield
+            finally:
+                carrying.cancel()
 
     app.router.lifespan_context = lifespan
     return app

@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
+from api.answers import iso
 from api.deps import World
+from api.experiments_view import experiments_now
 from api.models_view import model_lines, shelf_of
 
 
@@ -27,5 +29,17 @@ async def console_values(world: World) -> dict[str, Any]:
         "queues": queues,
         "actions": catalogue.documents.actions,
         "catalogue": catalogue.version,
+        "parity": await asyncio.to_thread(_parity, world),
+        "experiments": (await asyncio.to_thread(experiments_now, world)).experiments,
         "models": await asyncio.to_thread(model_lines, shelf_of(world)),
     }
+
+
+def _parity(world: World) -> str:
+    """What the latest measurement of parity says, naming every feature that comes out different."""
+    found = shelf_of(world).parity() if world.models is not None else None
+    if found is None:
+        return "not measured yet; run rapport parity"
+    worst = ", ".join(f"{name} {rate:.1%}" for name, rate in found.above(0.0).items())
+    told = f"{found.decisions} decisions refolded on {iso(found.at)[:10]}"
+    return f"{told}: {worst or 'every value equal'}"

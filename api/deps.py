@@ -11,24 +11,35 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from api.errors import Problem
 from api.session import COOKIE, CSRF_HEADER, SAFE_METHODS, Session, is_csrf_token, unseal
+from engine.allocation import Allocation
+from engine.audit import Reads
 from engine.catalog import Catalogue
 from engine.collection import Source
 from engine.consent import Purposes
+from engine.consent_signals import SignalRules
+from engine.data_request import DataRequests
+from engine.erasure_job import Erasures, Exports
 from engine.identifiers import IdentityRules
+from engine.opt_in import OptIns
 from engine.ports import (
     ApiKey,
     Consents,
     CrossFeatures,
     Decisions,
     Health,
+    History,
+    Identities,
     Keys,
     Log,
     Notices,
     People,
     Queues,
     Rejects,
+    Reservations,
 )
+from models.replay import Past
 from models.scorer import Scorer
+from models.trial import KeptFindings
 
 ROLES = frozenset({"agent", "marketer", "preference_center", "engineer", "admin", "auditor", "write"})
 
@@ -44,6 +55,10 @@ class Configured(Protocol):
     def identity(self) -> IdentityRules: ...
     @property
     def sources(self) -> Mapping[str, Source]: ...
+    @property
+    def signals(self) -> SignalRules: ...
+    @property
+    def allocation(self) -> Allocation: ...
     def source(self, name: str) -> Source: ...
 
 
@@ -78,18 +93,28 @@ class World:
     gate for a version (and, when told so, overrules it) and says what it found; `models` is the model store."""
 
     people: People
+    identities: Identities
+    history: History
     log: Log
     consents: Consents
+    opt_ins: OptIns
     decisions: Decisions
     cross: CrossFeatures
     queues: Queues
+    erasures: Erasures
+    exports: Exports
+    requests: DataRequests
+    reads: Reads
     notices: Notices
     rejects: Rejects
+    reservations: Reservations
     keys: Keys
     health: Health
     configuration: LiveConfigured
     live_model: LiveScorer
     models: Any
+    past: Past
+    findings: KeptFindings
     secret: bytes
     clock: Callable[[], int]
     promote: Callable[[str, bool], Awaitable[Mapping[str, Any]]]

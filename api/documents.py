@@ -15,6 +15,7 @@ _TITLES: dict[int, str] = {
     403: "The key's role does not reach this",
     404: "There is no such thing",
     409: "The state of things does not allow it",
+    410: "It is gone: the person it was about was erased",
     412: "If-Match names an older version; read again and retry",
     415: "The content type is not one this operation reads",
     422: "The request is readable, but a value in it is not usable",

@@ -16,23 +16,26 @@ from api.metrics import ACCEPTED, REJECTED, UNATTRIBUTED, WITHHELD
 from engine.attribution import claimed_outcome, outcome_event
 from engine.catalog import Catalogue
 from engine.collection import Collected, Source, collected
+from engine.consent_signals import SignalRules, refused_by_browser
 from engine.errors import Rejected
 from engine.events import Arrival, Event, parse_time
 from engine.gateway import Rejection, accept
 from engine.outcome import Outcome
-from engine.ports import ApiKey, Refused
+from engine.ports import ApiKey, Circumstances, Refused
 from engine.records import DecisionRecord
+from engine.stop_messages import muted, stop_of, stopped
 
 Items = Sequence[dict[str, Any] | Rejected]
 LOOKUPS = 8
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One request's items and what its root and headers say about them."""
+    """One request's items and what its root and headers say about them; `gpc` is Global Privacy Control."""
 
     items: Items
     sent_at: Any = None
     strict: bool = False
+    gpc: bool = False
 
 
 def _sent(value: Any) -> int | None:
@@ -50,6 +53,7 @@ def _arrival(world: World, key: ApiKey, source: Source, sent_at: Any) -> Arrival
         sent_at=_sent(sent_at),
         alias_type=source.alias_type,
         categories=source.categories,
+        consent_mode=world.now.signals.consent_mode,
     )
 
 
@@ -95,6 +99,17 @@ def _attributed(claim: Outcome, record: DecisionRecord | None, catalogue: Catalo
         return None
 
 
+async def _stop(world: World, events: Sequence[Event], rules: SignalRules) -> None:
+    """Whoever wrote STOP gets nothing more from now on, whatever becomes of the event itself."""
+    for event in events:
+        stop = stop_of(event, rules.stop)
+        if stop is not None:
+            written = stopped(stop, await world.people.person(event.home))
+            told = Circumstances(event.source, "stop_message", event=(event.source, event.message_id))
+            if written:
+                await world.consents.write(written, told)
+
+
 def _count(source: str, accepted: int, rejections: Sequence[Rejection], verdict: Collected) -> None:
     ACCEPTED.labels(source).inc(accepted)
     for rejection in rejections:
@@ -117,15 +132,19 @@ async def take(world: World, key: ApiKey, delivery: Delivery) -> dict[str, Any]:
     current = world.now
     source = current.source(key.source or key.name)
     arrival = _arrival(world, key, source, delivery.sent_at)
-    events, rejections = accept(delivery.items, arrival, current.identity, _fallback_ids(delivery.items))
+    items = [muted(item, current.signals.stop) for item in delivery.items]
+    events, rejections = accept(items, arrival, current.identity, _fallback_ids(items))
     if rejections and delivery.strict:
         _count(arrival.source, 0, rejections, Collected([]))
         message = "strict mode: nothing was accepted, because events of this request are not valid; `errors` lists them"
         raise Problem(400, "rejected_events", message, _listed(rejections))
+    if delivery.gpc:
+        events = [refused_by_browser(event, current.signals) for event in events]
+    await _stop(world, events, current.signals)
     verdict = await _kept(world, events, source)
     outcomes = await _outcomes(world, verdict.events, arrival.received)
     if rejections:
-        await world.rejects.keep([_refused(arrival.source, delivery.items[r.index], r) for r in rejections])
+        await world.rejects.keep([_refused(arrival.source, items[r.index], r) for r in rejections])
     if verdict.events:
         await world.log.append([*verdict.events, *outcomes])
     _count(arrival.source, len(events), rejections, verdict)

@@ -3,11 +3,12 @@ path, a key or anything of a person."""
 
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import route_template
+from models.parity import Parity
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -35,6 +36,18 @@ UNATTRIBUTED = Counter(
     "Tracked events naming a decision that is unknown or did not answer with their action",
     registry=REGISTRY,
 )
+PARITY = Gauge(
+    "rapport_parity_mismatch_ratio",
+    "Share of a feature's values used online that refolding the archive does not give (law 7)",
+    ("feature",),
+    registry=REGISTRY,
+)
+
+
+def note_parity(found: Parity | None) -> None:
+    """The latest measurement, feature by feature."""
+    for name, rate in ({} if found is None else found.features).items():
+        PARITY.labels(name).set(rate.ratio)
 
 
 def exposition() -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 from api.answers import iso
 from api.deps import World
 from api.schemas_models import ModelLine
+from models.parity import Parity
 
 
 class ModelShelf(Protocol):
@@ -16,6 +17,7 @@ class ModelShelf(Protocol):
     def champion(self) -> str | None: ...
     def history(self) -> Sequence[Mapping[str, Any]]: ...
     def rollback(self, at: int) -> str | None: ...
+    def parity(self) -> Parity | None: ...
 
 
 def shelf_of(world: World) -> ModelShelf:

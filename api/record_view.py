@@ -3,7 +3,7 @@ person's present consent reach. Knows records; handles no request."""
 
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,14 +21,38 @@ _WIDTH = 4
 
 
 def recorded_decision(
-    record: DecisionRecord, view: PersonView, purposes: tuple[str, ...], policy: Purposes
+    record: DecisionRecord, view: PersonView, purposes: tuple[str, ...], policy: Purposes, at: int
 ) -> dict[str, Any]:
-    """The answer of that day with `record` added. What has been withdrawn since is withheld: nobody reads it here."""
-    consent = consent_of(view, policy)
+    """The answer of that day with `record` added. What has been withdrawn or has expired by `at` (ms) is withheld."""
+    consent = consent_of(view, policy, at)
     open_to = frozenset(purpose for purpose in purposes if consent.allows(purpose))
     inputs = _inputs(record, open_to, policy)
     closed = [str(value) for name, value in _known(record).items() if name not in inputs.known]
     return {**_answer(record, open_to, closed), "record": inputs}
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """What a reader of a record may see: the purposes that are open to them, under today's purposes."""
+
+    open_to: frozenset[str]
+    policy: Purposes
+
+
+def reader_of(view: PersonView, purposes: tuple[str, ...], policy: Purposes, at: int) -> Reader:
+    consent = consent_of(view, policy, at)
+    return Reader(frozenset(purpose for purpose in purposes if consent.allows(purpose)), policy)
+
+
+def answer_seen(record: DecisionRecord, answer: dict[str, Any], reader: Reader) -> dict[str, Any]:
+    """An answer made from this record's inputs, as far as the reader may see it."""
+    known = _known(record).items()
+    closed = [str(value) for name, value in known if trait_purpose(name, reader.policy) not in reader.open_to]
+    return _answer(msgspec.structs.replace(record, answer=answer), reader.open_to, closed)
+
+
+def reasons_seen(reasons: Sequence[dict[str, Any]], reader: Reader) -> list[str]:
+    """The sentences of those reasons that rest on what the reader may see."""
+    return [str(reason["text"]) for reason in _reasons(list(reasons), reader.open_to)]
 
 
 def _answer(record: DecisionRecord, open_to: frozenset[str], closed: list[str]) -> dict[str, Any]:
@@ -84,6 +108,6 @@ def _inputs(record: DecisionRecord, open_to: frozenset[str], policy: Purposes) -
         known={n: v for n, v in sorted(traits.items()) if trait_purpose(n, policy) in open_to},
         used={n: v for n, v in columns.items() if _PURPOSES[n] in open_to},
         withheld=sorted(closed),
-        candidates=[Scored(*msgspec.structs.astuple(c)) for c in record.candidates],
+        candidates=[Scored(*msgspec.structs.astuple(c)[: len(Scored.__struct_fields__)]) for c in record.candidates],
         versions=dict(record.versions),
     )

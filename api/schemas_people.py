@@ -40,10 +40,12 @@ class ProfileConsent(msgspec.Struct, frozen=True):
 
 
 class TraitOrigin(msgspec.Struct, frozen=True):
-    """Which event a trait's value came from, and when that event happened."""
+    """Which event a trait's value came from (its message id), who sent it, and when it happened. `source` is null where
+    the profile was folded before sources were kept."""
 
     value: Any
     event: str
+    source: str | None
     at: Instant
 
 
@@ -117,14 +119,20 @@ class ConsentAnswer(msgspec.Struct, frozen=True):
     time_zone: str | None
     language: str | None
     jurisdiction: str
+    jurisdiction_rule: str
+    restricted: bool
     version: int
 
 
 class ConsentFields(msgspec.Struct, frozen=True):
-    """What a change of consent may say besides the purposes themselves."""
+    """What a change of consent may say besides the purposes themselves. `restricted`: keep the data, do not use it.
+    `frequency` is at most so many contacts in 1, 7 or 30 days; `quiet_hours` begin and end in the person's own zone."""
 
     preferences: dict[str, dict[str, bool]] | None = None
     jurisdiction: Annotated[str, Meta(pattern="^(GDPR|US|US-[A-Z]{2}|strict)$")] | None = None
+    restricted: bool | None = None
+    frequency: Annotated[str, Meta(pattern="^([0-9]{1,2}/(1|7|30)d)?$")] | None = None
+    quiet_hours: Annotated[str, Meta(pattern="^([01][0-9]:[0-5][0-9]-[012][0-9]:[0-5][0-9])?$")] | None = None
     time_zone: Annotated[str, Meta(max_length=64)] | None = None
     language: Annotated[str, Meta(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)] | None = None
     source: Annotated[str, Meta(max_length=128)] | None = None
@@ -147,6 +155,33 @@ class ConsentDocument(ConsentFields, frozen=True):
     """The whole document, purposes as yes/no or as `GET` shows them. An agreement it does not name is withdrawn."""
 
     purposes: dict[str, bool | StatedAnswer] | None = None
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One row of the consent ledger: what was said, by whom, how, and the digest that chains it to the rows before.
+    Nothing is left of a row that was erased but its number and digest."""
+
+    seq: int
+    at: Instant | None
+    who: str
+    how: str
+    identifier: ProfileId
+    jurisdiction: str
+    purposes: dict[str, str]
+    sources: dict[str, str]
+    text_versions: dict[str, str]
+    preferences: dict[str, dict[str, bool]]
+    settings: dict[str, str]
+    evidence: dict[str, str]
+    digest: str
+    erased: bool
+
+
+class ConsentHistory(msgspec.Struct, frozen=True):
+    """Newest first; `next` is the `before` of the following page."""
+
+    history: list[Said]
+    next: int | None
 
 
 class QueueTask(msgspec.Struct, frozen=True):

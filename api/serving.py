@@ -5,8 +5,12 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
+from api.dealing import Dealer, Met
 from api.deps import World
 from api.errors import Problem
+from api.promising import Posed, decided_within_caps, kept
 from api.reading import is_plain
 from api.refusal import Refused
 from api.schemas import DecisionAsk
@@ -17,7 +21,7 @@ from engine.identifiers import Identifier, parse_reference
 from engine.ports import CrossFeatures, PersonView, Unavailable
 from engine.records import DecisionRecord, decision_event
 from features.compute import CrossCounts
-from models.serving import Ask, Setting, decide, decide_many
+from models.serving import Ask, Setting
 
 CROSS_AGE_MS = 1000
 PATIENCE_MS = 60_000
@@ -57,9 +61,14 @@ class Serving:
     def __init__(self, world: World) -> None:
         self.world = world
         self._cross = CrossCache(world.cross)
+        self._dealer = Dealer(world.past)
+        self._allocations = (world.now.allocation,) * 2
 
     async def setting(self) -> Setting:
         current = self.world.now
+        if current.allocation is not self._allocations[0]:
+            # whoever began before an edit ends with what was in force then
+            self._allocations = (current.allocation, self._allocations[0])
         counts = await self._cross.counts(self.world.clock())
         return Setting(current.catalogue, current.purposes, self.world.live_model.current(), counts)
 
@@ -70,8 +79,19 @@ class Serving:
         if refused is not None:
             raise Problem(400, refused.code, refused.message)
         view = await self.world.people.person(reference(self.world, ask.profile).id)
-        record = decide(self._ask(ask, view), setting)
-        await self.world.log.append_now(decision_event(record))
+        return await self.decide_for(ask, view, setting)
+
+    async def decide_for(self, ask: DecisionAsk, view: PersonView, setting: Setting) -> DecisionRecord:
+        """The same for a person who was read already."""
+        posed = [await self._posed(ask, view, setting)]
+        records = await decided_within_caps(posed, self.world.reservations)
+        async with kept(posed, records, self.world.reservations):
+            await self.world.log.append_now(decision_event(records[0]))
+        return records[0]
+
+    async def unlogged(self, ask: DecisionAsk, view: PersonView, setting: Setting) -> DecisionRecord:
+        """The same at a placement without caps, for a caller who logs it before answering."""
+        [record] = await decided_within_caps([await self._posed(ask, view, setting)], self.world.reservations)
         return record
 
     async def decide_many(self, asks: Sequence[DecisionAsk]) -> list[DecisionRecord | Refused]:
@@ -80,9 +100,10 @@ class Serving:
         checked = [self._checked(ask, setting.catalogue) for ask in asks]
         wanted = {i: one.id for i, one in enumerate(checked) if isinstance(one, Identifier)}
         views = await self.world.people.people(list(wanted.values()))
-        questions = [self._ask(asks[i], view) for i, view in zip(wanted, views, strict=True)]
-        records = decide_many(questions, setting)
-        await self.world.log.append([decision_event(record) for record in records])
+        questions = [await self._posed(asks[i], view, setting) for i, view in zip(wanted, views, strict=True)]
+        records = await decided_within_caps(questions, self.world.reservations)
+        async with kept(questions, records, self.world.reservations):
+            await self.world.log.append([decision_event(record) for record in records])
         answers: dict[int, DecisionRecord | Refused] = dict(zip(wanted, records, strict=True))
         answers.update((i, one) for i, one in enumerate(checked) if isinstance(one, Refused))
         return [answers[i] for i in range(len(asks))]
@@ -93,10 +114,24 @@ class Serving:
         except InvalidReference as error:
             return Refused("invalid_reference", str(error))
 
-    def _ask(self, ask: DecisionAsk, view: PersonView) -> Ask:
+    async def _posed(self, ask: DecisionAsk, view: PersonView, setting: Setting) -> Posed:
         at = self.world.clock()
         named = decision_id(view.profile_id, at, secrets.token_bytes(10))
-        return Ask(view, ask.placement, ask.context or {}, named, at, ask.limit)
+        put = Ask(view, ask.placement, ask.context or {}, named, at, ask.limit)
+        allocation = next((one for one in self._allocations if one.base is setting.catalogue), None)
+        if allocation is None or allocation.plan.idle:
+            return Posed(put, setting)
+        await self._dealer.prepare(allocation, at)
+        met = Met(view, setting.purposes, at)
+        arms = self._dealer.arms(met, allocation, ask.placement)
+        own = self._dealer.setting(setting, allocation, arms)
+        return Posed(msgspec.structs.replace(put, arms=arms, known=met.known), own)
+
+    async def dealt(self, view: PersonView) -> tuple[Dealer, Met]:
+        """The dealer, ready for the plan in force, and the person as it deals her now."""
+        current, at = self.world.now, self.world.clock()
+        await self._dealer.prepare(current.allocation, at)
+        return self._dealer, Met(view, current.purposes, at)
 
 
 def problem_with(ask: DecisionAsk, catalogue: Catalogue) -> Refused | None:

@@ -1,6 +1,7 @@
 """What the rules need from the world, as protocols. Adapters in `infra` implement them; routes and the serving model
 see nothing else."""
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,24 +10,35 @@ import msgspec
 from engine.consent import Held, Statement
 from engine.errors import EngineError
 from engine.events import Event
-from engine.profile import Fragment, Profile, merge
+from engine.identity import Conflict, Edge, Pair
+from engine.profile import Contact, Fragment, Profile, merge
 from engine.records import DecisionRecord, Position
+from engine.reservation import Reserved, Taking
+
+_SORTED = msgspec.msgpack.Encoder(order="sorted")
 
 
 class Unavailable(EngineError):
     """A server behind a port cannot take or answer this now; the same call may succeed later."""
 
 
+class Stale(EngineError):
+    """What was to be changed is not what the caller had read."""
+
+
 class Stored(msgspec.Struct, frozen=True, array_like=True):
-    """A fragment as stored: which record of which log made it, and when that record was applied (ms)."""
+    """A fragment as stored: which record of which log made it, when that record was applied (ms), and how often a
+    rebuild replaced it: what is derived from it must yield to a rebuilt one of the same count."""
 
     position: Position
     applied: int
     fragment: Fragment
+    rebuilt: int = 0
 
 
 class PersonView(msgspec.Struct, frozen=True):
-    """Everything stored about one person at one moment. `known` is False for an id nothing was ever stored under."""
+    """Everything stored about one person at one moment. `known` is False for an id nothing is stored under: never was,
+    or was erased."""
 
     profile_id: str
     members: tuple[str, ...]
@@ -36,11 +48,34 @@ class PersonView(msgspec.Struct, frozen=True):
 
     @property
     def known(self) -> bool:
-        return bool(self.stored)
+        return any(stored.fragment.state.count for stored in self.stored)
+
+    @property
+    def generation(self) -> tuple[int, int, int]:
+        """A version that grows with whatever a derived value rests on: (link version, consents, events). An erasure
+        takes consent and events away and is itself a growth; so is a rebuild, whatever it counted."""
+        replaced = sum(stored.fragment.erased + stored.rebuilt for stored in self.stored)
+        consents = sum(held.version for held in self.held.values())
+        return self.link_version, consents + replaced, sum(stored.fragment.state.count for stored in self.stored)
 
     @property
     def profile(self) -> Profile:
         return merge([s.fragment for s in self.stored], self.members, self.link_version)
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """Every approach made to the person: the contact log, which contact policy reads whatever the consent."""
+        return tuple(sorted({c for stored in self.stored for c in stored.fragment.state.contacts}))
+
+    @property
+    def told(self) -> bytes:
+        """A digest of what events said of the person: another after any of them, the same after our own decisions."""
+        states = [(s.fragment.id, s.fragment.state) for s in self.stored]
+        said = [
+            (i, s.traits, s.accounts, {n: g.total for n, g in s.signals.items()}, s.issues, s.contacts, s.declines)
+            for i, s in states
+        ]
+        return hashlib.sha256(_SORTED.encode(said)).digest()
 
     @property
     def applied(self) -> int:
@@ -53,6 +88,27 @@ class People(Protocol):
     async def person(self, identity: str) -> PersonView: ...
 
     async def people(self, identities: Sequence[str]) -> list[PersonView]: ...
+
+
+class History(Protocol):
+    """Profiles of the past. Raises `Unavailable`."""
+
+    async def person_at(self, identity: str, at: int) -> PersonView:
+        """The person as it had been applied at `at` (ms): the events and links recorded by then. Consent is today's, of
+        everybody who was or is one person with it; `link_version` counts the claims known about it by then."""
+        ...
+
+
+class Identities(Protocol):
+    """Reads what persons are derived from. Raises `Unavailable`."""
+
+    async def edges(self, identities: Sequence[str]) -> dict[Pair, Edge]:
+        """Every edge of the groups that these ids are in."""
+        ...
+
+    async def conflicts(self) -> list[Conflict]:
+        """The links that gave way, the latest first."""
+        ...
 
 
 class Log(Protocol):
@@ -76,18 +132,75 @@ class ConsentChange(msgspec.Struct, frozen=True):
     settings: dict[str, str] = {}
 
 
+class Circumstances(msgspec.Struct, frozen=True):
+    """How a change of consent came to be, as the ledger keeps it: `who` said so (a key's name, a source), `how`
+    (request, event, link ...), under which jurisdiction, with which evidence. `event` is (source, message id) where an
+    event said it: the same event again writes nothing. `expected` maps identifiers to the version they must still
+    have. `at` (ms) is when it was taken down; 0 means now."""
+
+    who: str = ""
+    how: str = "request"
+    at: int = 0
+    jurisdiction: str = ""
+    evidence: dict[str, str] = {}
+    event: tuple[str, str] | None = None
+    expected: dict[str, int] | None = None
+
+
+PLAIN = Circumstances()
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """One row of the consent ledger as it may be shown. `change` is None where the payload was erased."""
+
+    seq: int
+    row_id: str
+    subject: str
+    digest: str
+    at: int
+    who: str
+    how: str
+    jurisdiction: str
+    evidence: dict[str, str]
+    change: ConsentChange | None
+
+
 class Consents(Protocol):
-    """Writes consent under identifiers; visible to every reader when it returns."""
+    """Writes consent under identifiers, into the ledger and to where it is served from; visible to every reader when
+    it returns."""
 
     async def held(self, identities: Sequence[str]) -> dict[str, Held]: ...
 
-    async def write(self, changes: Mapping[str, ConsentChange]) -> None: ...
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
+        """Raises `Stale` where an identifier's version is not the expected one; then nothing was written."""
+        ...
+
+    async def history(self, identities: Sequence[str]) -> list[Proof]:
+        """Everything said under these identifiers, oldest first."""
+        ...
 
 
 class Decisions(Protocol):
     """Finds past decisions: recent ones in Redis, older ones in the archive. None where there is none."""
 
     async def decision(self, decision_id: str) -> DecisionRecord | None: ...
+
+
+class Reservations(Protocol):
+    """Approaches that were decided on and may still be made, per person. Raises `Unavailable`."""
+
+    async def promised(self, views: Sequence[PersonView], at: int) -> list[Reserved]:
+        """What is promised to each person and still counts at `at` (ms)."""
+        ...
+
+    async def take(self, wanted: Sequence[Taking]) -> list[bool]:
+        """Grant or refuse each as if one came after the other: granted whole where every claim keeps within its caps,
+        counting what everybody else was granted by then; refused whole otherwise."""
+        ...
+
+    async def release(self, promises: Mapping[str, Sequence[str]]) -> None:
+        """Take back what nobody will keep: tokens by profile id. What is not there stays so."""
+        ...
 
 
 class CrossFeatures(Protocol):

@@ -17,7 +17,8 @@ BUCKETS = 1000
 class Feature(msgspec.Struct, frozen=True):
     """One column. `source` says which computation makes it and `argument` what from; NaN stands for masked.
 
-    A categorical value is a bucket number in [0, BUCKETS); absent is -1.
+    A categorical value is a bucket number in [0, BUCKETS); absent is -1. `after` marks what is known only once the
+    decision has been made: no model that uses it may serve.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Feature(msgspec.Struct, frozen=True):
     kind: str = NUMBER
     default: float = 0.0
     half_life: str = ""
+    after: bool = False
 
     @property
     def spec_hash(self) -> str:

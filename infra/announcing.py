@@ -1,12 +1,13 @@
 """Consent writes that tell the publisher: what was derived from a person is derived again when an answer changes."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from engine.consent import Held
-from engine.ports import ConsentChange, Consents, Unavailable
+from engine.ports import PLAIN, Circumstances, ConsentChange, Consents, Proof, Unavailable
 from engine.records import partition_of
 from infra.kafka_log import KafkaLog
 
@@ -24,12 +25,17 @@ class AnnouncedConsents:
     async def held(self, identities: Sequence[str]) -> dict[str, Held]:
         return await self._consents.held(identities)
 
-    async def write(self, changes: Mapping[str, ConsentChange]) -> None:
+    async def history(self, identities: Sequence[str]) -> list[Proof]:
+        return await self._consents.history(identities)
+
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
         """The change counts once it is written; a notice that is lost only delays what is derived."""
-        await self._consents.write(changes)
+        await self._consents.write(changes, told)
         try:
-            for identity in changes:
-                value = msgspec.msgpack.encode([identity])
-                await self._sender.send(self._topic, value, partition_of(identity, self._sender.partitions))
+            await asyncio.gather(*(self._tell(identity) for identity in changes))
         except Unavailable:
             log.warning("the broker took no notice of a consent change; derived rows follow with the next event")
+
+    async def _tell(self, identity: str) -> None:
+        value = msgspec.msgpack.encode([identity])
+        await self._sender.send(self._topic, value, partition_of(identity, self._sender.partitions))

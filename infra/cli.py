@@ -12,7 +12,11 @@ from rich.table import Table
 from engine.catalog import Catalogue
 from engine.ports import ApiKey, Unavailable
 from infra.cli_bench import register as register_bench
+from infra.cli_decisions import register as register_decisions
+from infra.cli_erase import register as register_erase
+from infra.cli_experiments import register as register_experiments
 from infra.cli_models import register
+from infra.cli_replay import register as register_replay
 from infra.config import load
 from infra.doctor import examine
 from infra.kafka_log import describe_topics
@@ -36,6 +40,10 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(rejects_app, name="rejects")
 register(app)
 register_bench(app)
+register_erase(app)
+register_replay(app)
+register_decisions(app)
+register_experiments(app)
 console = Console()
 
 

@@ -102,7 +102,7 @@ def _stages() -> Any:
 
 def evaluate(version: Version = "", placement: Judged = "") -> None:
     """Compare a version with the champion on decisions it did not learn from, and say what the gate would say."""
-    from infra.training import judge  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.judging import judge  # noqa: PLC0415 reason: slow to import, seldom needed
 
     settings = Settings()
     with _refusals(), console.status("reading the archive"):
@@ -112,12 +112,21 @@ def evaluate(version: Version = "", placement: Judged = "") -> None:
 
 
 def _show(version: str, comparison: Comparison, verdict: Verdict) -> None:
-    table = Table("policy", "SNIPS", "90 % interval", "IPS", "ESS", title=f"{version} against the champion")
+    level = f"{100 * comparison.difference.level:.4g} % interval"
+    table = Table("policy", "SNIPS", level, "IPS", "ESS", title=f"{version} against the champion")
     for name, found in (("challenger", comparison.challenger), ("champion", comparison.champion)):
         table.add_row(name, *_numbers(found))
     gap = comparison.difference
     table.add_row("difference", f"{gap.value:+.4g}", f"{gap.low:+.4g} to {gap.high:+.4g}", "", "")
+    if comparison.doubly_robust is not None:
+        other = comparison.doubly_robust
+        table.add_row("doubly robust", f"{other.value:+.4g}", f"{other.low:+.4g} to {other.high:+.4g}", "", "")
+    for one in comparison.slices:
+        among = one.difference
+        said = (f"{among.value:+.4g}", f"{among.low:+.4g} to {among.high:+.4g}", "", f"{one.ess:.0f}")
+        table.add_row(f"{one.by} {one.name}", *said)
     console.print(table)
+    console.print(f"[dim]Clipped weights take {comparison.clip_bias:.4g} off the challenger's IPS.[/dim]")
     console.print(("[green]" if verdict.promote else "[yellow]") + verdict.text)
     console.print(f"[dim]{NOT_PROVEN}[/dim]")
 
@@ -130,14 +139,16 @@ def _numbers(found: Estimate) -> tuple[str, str, str, str]:
 def promote(
     version: Version = "",
     placement: Judged = "",
-    force: Annotated[str, typer.Option(help="Promote against the gate, for this reason (kept in the history).")] = "",
+    force: Annotated[str, typer.Option(help="Promote against the gate, for this reason (in the audit trail).")] = "",
+    approver: Annotated[str, typer.Option(help="Who answers for promoting against the gate.")] = "",
 ) -> None:
     """Let a version serve if the gate says it is better; every API process follows within two seconds."""
-    from infra.training import promote_now  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.judging import Force, promote_now  # noqa: PLC0415 reason: slow to import, seldom needed
 
     settings = Settings()
     with _refusals(), console.status("judging"):
-        found = promote_now(settings, _newest(settings, version), force, placement)
+        overruled = Force(force, approver) if force or approver else None
+        found = promote_now(settings, _newest(settings, version), overruled, placement)
     console.print(("[green]" if found["promoted"] else "[yellow]") + found["text"])
     if not found["promoted"]:
         raise typer.Exit(2)

@@ -8,15 +8,23 @@ from typing import Any
 
 import msgspec
 
+from engine.allocation import Allocation
 from engine.catalog import Catalogue, parse_catalogue
 from engine.collection import DROP, KEEP, PSEUDONYMISE, Source
 from engine.consent import Purpose, Purposes
+from engine.consent_signals import SignalRules
 from engine.errors import InvalidCatalogue
+from engine.experiment import InvalidExperiments, Plan
+from engine.experiment_plan import Known, parse_plan
 from engine.identifiers import NORMALISERS, IdentifierType, IdentityRules
+from engine.jurisdiction import Controller, Jurisdiction
+from engine.stop_messages import ALL_TOPICS, TOPIC_ONLY
 from infra.yaml_source import Document, InvalidConfiguration
 
 CATALOGUE, PURPOSES, SOURCES, IDENTITY = "catalogue.yaml", "purposes.yaml", "sources.yaml", "identity.yaml"
-FILES = (CATALOGUE, PURPOSES, SOURCES, IDENTITY)
+EXPERIMENTS = "experiments.yaml"
+SIGNALS = "signals.yaml"
+FILES = (CATALOGUE, PURPOSES, SOURCES, IDENTITY, EXPERIMENTS, SIGNALS)
 DEFAULT_SOURCE = "default"
 BASES = ("consent", "contract", "legal_obligation", "vital", "public_task", "legitimate_interests")
 REFUSALS = (KEEP, DROP, PSEUDONYMISE)
@@ -33,6 +41,8 @@ class Configuration(msgspec.Struct, frozen=True):
     purposes: Purposes
     identity: IdentityRules
     sources: dict[str, Source]
+    allocation: Allocation
+    signals: SignalRules = SignalRules()
 
     def source(self, name: str) -> Source:
         """The named source's settings, else those of `default`."""
@@ -102,6 +112,11 @@ def _purposes(file: Document) -> Purposes:
         _check_named(file, f"{place}.basis", purpose.basis, BASES)
         for used in purpose.uses:
             _check_named(file, f"{place}.uses", used, names)
+        for included in purpose.objection_includes:
+            _check_named(file, f"{place}.objection_includes", included, names)
+    for name in purposes.jurisdictions:
+        _check_fields(file, f"jurisdictions.{name}", file.data["jurisdictions"][name], Jurisdiction)
+    _check_fields(file, "controller", file.data.get("controller"), Controller)
     for trait, purpose_name in purposes.traits.items():
         _check_named(file, f"traits.{trait}", purpose_name, names)
     _check_named(file, "other_traits", purposes.other_traits, names)
@@ -132,10 +147,31 @@ def _sources(file: Document, purposes: Purposes) -> dict[str, Source]:
     return found
 
 
+def _signals(file: Document, purposes: Purposes) -> SignalRules:
+    rules: SignalRules = _convert(file, SignalRules)
+    names = tuple(purposes.purposes)
+    asked = {f"tcf.purposes.{purpose}": purpose for purpose in rules.tcf.purposes}
+    asked.update((f"opt_out[{index}]", purpose) for index, purpose in enumerate(rules.opt_out))
+    for kind, opened in rules.consent_mode.items():
+        asked.update((f"consent_mode.{kind}[{index}]", purpose) for index, purpose in enumerate(opened))
+    for place, purpose in asked.items():
+        _check_named(file, place, purpose, names)
+    _check_named(file, "stop.scope", rules.stop.scope, (TOPIC_ONLY, ALL_TOPICS))
+    return rules
+
+
 def _check_agreement(file: Document, catalogue: Catalogue, purposes: Purposes) -> None:
     """Every action's purpose is configured."""
     for index, action in enumerate(catalogue.documents.actions):
         _check_named(file, f"actions[{index}].purpose", action.purpose, tuple(purposes.purposes))
+
+
+def _allocation(file: Document, catalogue: Catalogue, purposes: Purposes) -> Allocation:
+    known = Known(catalogue.placements, catalogue.actions, purposes.purposes)
+    try:
+        return Allocation(parse_plan({} if file.data is None else file.data, known), catalogue)
+    except InvalidExperiments as error:
+        raise file.invalid(error.path, error.message, _hint(error.message)) from error
 
 
 def _optional(path: Path, read: Callable[[Document], Any], otherwise: Any) -> Any:
@@ -150,7 +186,10 @@ def load(directory: Path) -> Configuration:
     _check_agreement(file, catalogue, purposes)
     identity = _optional(directory / IDENTITY, _identity, IdentityRules())
     sources = _optional(directory / SOURCES, lambda found: _sources(found, purposes), {})
-    return Configuration(catalogue, purposes, identity, sources)
+    path = directory / EXPERIMENTS
+    tried = _optional(path, lambda found: _allocation(found, catalogue, purposes), Allocation(Plan(), catalogue))
+    signals = _optional(directory / SIGNALS, lambda found: _signals(found, purposes), SignalRules())
+    return Configuration(catalogue, purposes, identity, sources, tried, signals)
 
 
 def _stamp(directory: Path) -> tuple[tuple[int, int], ...]:
@@ -166,13 +205,23 @@ def _file_stamp(path: Path) -> tuple[int, int]:
 
 
 class LiveConfiguration:
-    """The running configuration. `problem` says why the newest edit was not taken; empty when it was."""
+    """The running configuration. `problem` says why the newest edit was not taken; empty when it was.
 
-    def __init__(self, directory: Path) -> None:
+    `keep` is told of every configuration before it is used, and may refuse it with an `OSError`.
+    """
+
+    def __init__(self, directory: Path, keep: Callable[[Configuration], None] | None = None) -> None:
         self._directory = directory
+        self._keep = keep
         self._stamp = _stamp(directory)
-        self.current = load(directory)
+        self.current = self._taken()
         self.problem = ""
+
+    def _taken(self) -> Configuration:
+        found = load(self._directory)
+        if self._keep is not None:
+            self._keep(found)
+        return found
 
     def maybe_reload(self) -> bool:
         """Take an edit when there is one. True when `current` changed; a bad edit changes only `problem`."""
@@ -181,9 +230,13 @@ class LiveConfiguration:
             return False
         self._stamp = stamp
         try:
-            self.current = load(self._directory)
+            self.current = self._taken()
         except InvalidConfiguration as error:
             self.problem = str(error)
+            return False
+        except OSError as error:
+            self.problem = f"the new configuration cannot be kept beside the earlier ones ({type(error).__name__})"
+            self._stamp = ()
             return False
         self.problem = ""
         return True

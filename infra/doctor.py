@@ -11,6 +11,7 @@ from infra.archive import events_url, open_table
 from infra.config import load
 from infra.kafka_log import cluster_id
 from infra.ledger_store import open_database
+from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.redis_store import FAILURES, connect
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
@@ -33,6 +34,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("configuration", _configuration),
         ("disk", _disk),
         ("database", _database),
+        ("consent ledger", _ledger),
         ("redis", _redis),
         ("broker", _broker),
         ("partitions", _partitions),
@@ -65,6 +67,17 @@ async def _disk(settings: Settings) -> str:
 async def _database(settings: Settings) -> str:
     open_database(settings.database).connect().close()
     return "answers"
+
+
+async def _ledger(settings: Settings) -> str:
+    ledger = ConsentLedger(open_ledger(settings.database), lambda: 0)
+    try:
+        found = await asyncio.to_thread(ledger.verify)
+    finally:
+        await ledger.close()
+    if found.broken is not None:
+        raise ValueError(f"row {found.broken} is broken: {found.problem}; restore the database from a backup of before")
+    return f"{found.rows} rows, {found.erased} of them erased, the chain holds"
 
 
 async def _redis(settings: Settings) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from engine.events import OWN_SOURCE
 from engine.ports import ApiKey
+from infra.ledger_store_tables import make_tables
 
 _METADATA = MetaData()
 _KEYS = Table(
@@ -44,7 +45,7 @@ class KeyNameTaken(Exception):
 def open_database(url: str) -> Engine:
     """An engine on the installation's database, with its tables made."""
     engine = create_engine(url, pool_pre_ping=True)
-    _METADATA.create_all(engine)
+    make_tables(_METADATA, engine)
     return engine
 
 
@@ -104,15 +105,23 @@ class SqlKeys:
 
     def ensure(self, key: ApiKey, secret: str) -> None:
         """Make this secret the one of the named key, whatever was there."""
+        if not self._replaced(key, secret):
+            try:
+                self.add(key, secret)
+            except KeyNameTaken:
+                # another process that starts now made it first
+                if not self._replaced(key, secret):
+                    raise
+        self._read_at = -1
+
+    def _replaced(self, key: ApiKey, secret: str) -> bool:
         with self._engine.begin() as connection:
             changed = connection.execute(
                 update(_KEYS)
                 .where(_KEYS.c.name == key.name)
                 .values(hash=key_hash(secret), role=key.role, purposes=",".join(key.purposes), revoked=None)
             )
-        if not changed.rowcount:
-            self.add(key, secret)
-        self._read_at = -1
+        return bool(changed.rowcount)
 
     def revoke(self, name: str) -> bool:
         """Whether there was a live key of this name."""

@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import msgspec
+
 from engine.consent import Held
 from engine.events import Event
-from engine.ports import ApiKey, ConsentChange, Entry, PersonView, Refused, Unavailable
+from engine.identity import Conflict, Edge, Pair
+from engine.ledger import proof_of
+from engine.ports import PLAIN, ApiKey, Circumstances, ConsentChange, Entry, PersonView, Proof, Refused, Unavailable
 from engine.records import DecisionRecord
 from infra.memory import MemoryState
 
@@ -21,6 +25,32 @@ class MemoryPeople:
 
     async def people(self, identities: Sequence[str]) -> list[PersonView]:
         return [self._state.view(identity) for identity in identities]
+
+
+class MemoryIdentities:
+    """`engine.ports.Identities`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def edges(self, identities: Sequence[str]) -> dict[Pair, Edge]:
+        return dict(self._state.edges_around(identities))
+
+    async def conflicts(self) -> list[Conflict]:
+        return sorted(self._state.conflicts(), key=lambda c: (-c.at, c.left, c.right))
+
+
+class MemoryHistory:
+    """`engine.ports.History`: the past is another world, but for consent."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def person_at(self, identity: str, at: int) -> PersonView:
+        then = self._state.as_of(at).view(identity)
+        views = [self._state.view(one) for one in (identity, *then.members)]
+        held = {member: said for view in views for member, said in view.held.items()}
+        return msgspec.structs.replace(then, held=held)
 
 
 class MemoryNotices:
@@ -90,8 +120,11 @@ class MemoryConsents:
     async def held(self, identities: Sequence[str]) -> dict[str, Held]:
         return {identity: self._state.held[identity] for identity in identities if identity in self._state.held}
 
-    async def write(self, changes: Mapping[str, ConsentChange]) -> None:
-        self._state.write(changes)
+    async def history(self, identities: Sequence[str]) -> list[Proof]:
+        return [proof_of(row) for row in self._state.ledger if row.subject in set(identities)]
+
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
+        self._state.write(changes, told)
         self._notices.announce(sorted({self._state.person_of(identity).profile_id for identity in changes}))
 
 

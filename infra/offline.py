@@ -11,8 +11,9 @@ import numpy as np
 
 from engine.catalog import Action
 from engine.consent import CONTRACT, GRANTED, Answer, Consent, Purposes, reveal
+from engine.erasure import Forgotten, Links, learn
 from engine.events import Event
-from engine.identity import Claim, Edge, components, pair, with_claim
+from engine.identity import Claim, Edge, components, pair
 from engine.profile import Fragment, merge
 from engine.step import Rules, advance
 from features.compute import CrossCounts, Row, profile_values
@@ -122,6 +123,7 @@ class Identities:
         self._group_of: dict[str, str] = {}
         self._edges: dict[str, dict[tuple[str, str], Edge]] = {}
         self._members: dict[str, tuple[str, ...]] = {}
+        self._forgotten: Mapping[str, Forgotten] = {}
 
     def members(self, identity: str) -> tuple[str, ...]:
         """The person's ids, strongest first: the first is the profile's."""
@@ -143,8 +145,14 @@ class Identities:
     def _join(self, claim: Claim) -> str:
         left, right = (self._group_of.get(end, end) for end in pair(claim))
         edges = self._edges.pop(left, {}) | self._edges.pop(right, {})
-        self._edges[left] = with_claim(edges, claim)
-        self._group_of |= dict.fromkeys((end for edge in self._edges[left] for end in edge), left)
+        links = learn(Links(edges, self._forgotten), claim, self._rules)
+        self._edges[left], self._forgotten = dict(links.edges), links.forgotten
+        together = {end for edge in self._edges[left] for end in edge}
+        # whom an erasure left without a link stands alone again
+        for alone in {end for edge in edges for end in edge} - together:
+            self._members.pop(alone, None)
+            self._group_of.pop(alone, None)
+        self._group_of |= dict.fromkeys(together, left)
         return left
 
 

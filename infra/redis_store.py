@@ -4,7 +4,7 @@ elsewhere; nothing here knows a rule."""
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,29 +15,63 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from engine.consent import Held, Statement
+from engine.consent import Held
 from engine.identity import Person
-from engine.ports import Entry, PersonView, Stored, Unavailable
+from engine.ports import ConsentChange, Entry, PersonView, Unavailable
 from engine.records import DecisionRecord, decode_decision, partition_of
+from engine.statement import taken
+from infra.fragment_bytes import unpack
 from infra.topics import consent_key, decision_key, fragment_key, index_key
 
 # redis-py types every answer as text or bytes, whichever the client decodes to; ours never decodes
 RedisClient = Any
+Parts = dict[str, tuple[bytes | None, dict[bytes, bytes]]]
 FAILURES = (RedisError, OSError, TimeoutError)
 CHANGES_CHANNEL = "changes"
-_STORED = msgspec.msgpack.Decoder(Stored)
-_STATEMENT = msgspec.msgpack.Decoder(Statement)
+_HELD = msgspec.msgpack.Decoder(Held)
+PENDING = "pending:"
 _MEMBERS = msgspec.msgpack.Decoder(tuple[str, ...])
 _ENTRY = msgspec.msgpack.Decoder(Entry)
 _VERSION = struct.Struct(">Q")
 SECONDS = 5.0
 
 
-def connect(url: str) -> RedisClient:
+class Pending(msgspec.Struct, frozen=True, array_like=True):
+    """A refusal on its way to the consent ledger, and since when (ms)."""
+
+    at: int
+    change: ConsentChange
+
+    def narrowed(self, held: Held) -> Held:
+        return taken(held, self.change)
+
+
+_PENDING = msgspec.msgpack.Decoder(Pending)
+
+
+class Runs:
+    """The runs of the server that this process has met, and those of them that are known to hold the whole ledger."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.trusted: set[str] = set()
+
+    async def meet(self, connection: Any) -> None:
+        """Called by the client for every connection it makes: a restart shows here before anything is read."""
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        answer = await connection.read_response()
+        text = answer.decode() if isinstance(answer, bytes) else str(answer)
+        self.seen |= {line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("run_id:")}
+
+
+def connect(url: str, runs: Runs | None = None) -> RedisClient:
     """A client for one server, or for a cluster where the URL says `?cluster=true`; both take the same commands here,
-    since the keys of one call share a slot."""
+    since the keys of one call share a slot. `runs` learns which runs of the server it speaks to."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
     options: dict[str, Any] = {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "retry": retry}
+    if runs is not None:
+        options["redis_connect_func"] = runs.meet
     address, clustered = nearest(url)
     if clustered:
         return RedisCluster.from_url(address, **options)
@@ -65,29 +99,37 @@ def decode_index(data: bytes) -> tuple[int, Person]:
     return _VERSION.unpack_from(data)[0], Person(_MEMBERS.decode(data[8:]))
 
 
-def decode_held(fields: dict[bytes, bytes]) -> Held:
-    """One consent hash: `s:`/`e:` statements by purpose, `p:channel:topic` preferences, `k:` settings, `v` version."""
-    statements: dict[str, tuple[Statement, ...]] = {}
-    preferences: dict[str, dict[str, bool]] = {}
-    settings: dict[str, str] = {}
-    for raw, value in sorted(fields.items()):
-        kind, _, name = raw.decode().partition(":")
-        if kind in ("s", "e"):
-            statements[name] = (*statements.get(name, ()), _STATEMENT.decode(value))
-        elif kind == "p":
-            channel, _, about = name.partition(":")
-            preferences.setdefault(channel, {})[about] = value == b"1"
-        elif kind == "k":
-            settings[name] = value.decode()
-    return Held(statements, preferences, settings, int(fields.get(b"v", 0)))
+def pending_of(fields: Mapping[bytes, bytes]) -> dict[str, Pending]:
+    """The refusals on their way to the ledger, by row id."""
+    mine = (name for name in fields if name.startswith(b"pending:"))
+    return {name.decode().removeprefix(PENDING): _PENDING.decode(fields[name]) for name in mine}
+
+
+def decode_held(fields: Mapping[bytes, bytes]) -> Held:
+    """One consent hash: `h` what the ledger says as of its row `q`, `pending:<row>` what is on its way there (which
+    counts already), `l:<purpose>` what events said last."""
+    held = _HELD.decode(fields[b"h"]) if b"h" in fields else Held()
+    for _, waiting in sorted(pending_of(fields).items()):
+        held = waiting.narrowed(held)
+    return held
+
+
+class Believed(Protocol):
+    """Who knows whether Redis may be believed about consent, and what holds where it may not."""
+
+    @property
+    def believed(self) -> bool: ...
+
+    async def held(self, identities: Sequence[str], waiting: Mapping[str, dict[str, Pending]]) -> dict[str, Held]: ...
 
 
 class RedisPeople:
     """`engine.ports.People`: two pipelined round trips, three for linked people."""
 
-    def __init__(self, redis: RedisClient, partitions: int) -> None:
+    def __init__(self, redis: RedisClient, partitions: int, truth: Believed | None = None) -> None:
         self._redis = redis
         self._partitions = partitions
+        self._truth = truth
 
     def _at(self, identity: str) -> int:
         return partition_of(identity, self._partitions)
@@ -117,25 +159,53 @@ class RedisPeople:
         missing = {m for _, person in persons.values() for m in person.members} - parts.keys()
         if missing:
             parts.update(await self._parts(sorted(missing)))
-        return [_view(*persons[identity], parts) for identity in identities]
+        views = [_view(*persons[identity], parts) for identity in identities]
+        return views if self._truth is None else await self._proven(self._truth, views, parts)
 
-    def _queue(self, pipe: Any, identity: str) -> None:
-        pipe.get(fragment_key(self._at(identity), identity))
-        pipe.hgetall(consent_key(self._at(identity), identity))
+    async def _proven(self, truth: Believed, views: list[PersonView], parts: Parts) -> list[PersonView]:
+        """The views with what the ledger says, where a row is on its way to it or Redis may have forgotten some. While
+        the ledger does not answer, refusals on their way count as they stand; a Redis that forgot is not believed."""
+        wanted = {m for view in views for m in view.members}
+        waiting = {m: rows for m in wanted if (rows := pending_of(parts[m][1]))}
+        asked = sorted(waiting if truth.believed else wanted)
+        if not asked:
+            return views
+        try:
+            said = await truth.held(asked, waiting)
+        except Unavailable:
+            if not truth.believed:
+                raise
+            return views
+        return [msgspec.structs.replace(view, held=_corrected(view, said, asked)) for view in views]
 
-    async def _parts(self, identities: Sequence[str]) -> dict[str, tuple[bytes | None, dict[bytes, bytes]]]:
-        pipe = self._redis.pipeline(transaction=False)
+    async def _parts(self, identities: Sequence[str]) -> Parts:
+        """Fragments by one MGET a partition: a person of many ids is read with few commands."""
+        together: dict[int, list[str]] = {}
         for identity in identities:
-            self._queue(pipe, identity)
+            together.setdefault(self._at(identity), []).append(identity)
+        pipe = self._redis.pipeline(transaction=False)
+        for at, some in together.items():
+            pipe.mget([fragment_key(at, identity) for identity in some])
+        for identity in identities:
+            pipe.hgetall(consent_key(self._at(identity), identity))
         answers = await pipe.execute()
-        return {identity: (answers[2 * n], answers[2 * n + 1]) for n, identity in enumerate(identities)}
+        found = zip(together.values(), answers[: len(together)], strict=True)
+        fragments = {i: raw for some, raws in found for i, raw in zip(some, raws, strict=True)}
+        consents = dict(zip(identities, answers[len(together) :], strict=True))
+        return {identity: (fragments[identity], consents[identity]) for identity in identities}
 
 
-def _view(version: int, person: Person, parts: dict[str, tuple[bytes | None, dict[bytes, bytes]]]) -> PersonView:
+def _view(version: int, person: Person, parts: Parts) -> PersonView:
     fragments = [parts[m][0] for m in person.members]
     held = {m: decode_held(parts[m][1]) for m in person.members if parts[m][1]}
-    stored = tuple(_STORED.decode(raw) for raw in fragments if raw)
+    stored = tuple(unpack(raw) for raw in fragments if raw)
     return PersonView(person.profile_id, person.members, version, stored, held)
+
+
+def _corrected(view: PersonView, said: Mapping[str, Held], asked: Sequence[str]) -> dict[str, Held]:
+    """What a view's members hold, with the ledger's word for those it was asked about."""
+    kept = {m: held for m, held in view.held.items() if m not in asked}
+    return {**kept, **{m: said[m] for m in view.members if m in said}}
 
 
 class RedisDecisions:
@@ -198,6 +268,12 @@ class RedisQueues:
         except RedisError as error:
             raise Unavailable("the outreach store does not answer; try again in a moment") from error
         return [_ENTRY.decode(raw) for raw in raws if raw], total
+
+    async def held(self, queue: str, profile_ids: Sequence[str]) -> int:
+        """How many of these profiles the queue has an entry of."""
+        if not profile_ids:
+            return 0
+        return sum(raw is not None for raw in await self._redis.hmget(queue_entries_key(queue), profile_ids))
 
     async def write(self, queue: str, places: Mapping[str, tuple[bytes, Entry | None]]) -> None:
         """Put each profile's entry into the queue, or take it out (None); what came from a newer version stays."""

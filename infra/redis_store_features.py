@@ -225,6 +225,12 @@ class RedisFeatures:
         with _answering():
             return await self._profiles.remove((profile_id,), tombstone(link_version))
 
+    async def erase_profile(self, profile_id: str, version: bytes) -> bool:
+        """Whether a row was there and was older than `version`; nothing but that is left."""
+        with _answering():
+            held = (await self._profiles.read([(profile_id,)]))[0]
+            return await self._profiles.remove((profile_id,), version) and held is not None
+
     async def read_profile(self, profile_id: str) -> StoredRow | None:
         """The row as last published; None for a profile never published or removed."""
         return (await self.read_profiles([profile_id]))[0]

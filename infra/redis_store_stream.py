@@ -8,9 +8,12 @@ from redis.exceptions import ResponseError
 
 from engine.consent import Statement
 from engine.identity import Claim
-from engine.ports import Stored
+from engine.ledger import row_of_event
+from engine.ports import ConsentChange, Stored
 from engine.records import Position
-from infra.redis_store import RedisClient
+from infra.fragment_bytes import pack, unpack
+from infra.redis_store import PENDING, RedisClient
+from infra.redis_store_consent import encode_pending
 from infra.topics import (
     consent_key,
     counts_key,
@@ -19,46 +22,46 @@ from infra.topics import (
     outbox_key,
     tail_key,
     watermark_key,
+    wiped_key,
 )
 
 # One batch of records, all or nothing, and only if the watermark is the one the worker started from. Returns the
 # watermark found (so that a refused worker can tell whether its own write already landed), the tail's length and what
-# was narrowed, which also stays beside the watermark, as does the batch's first offset `f`: whoever does the batch's
-# effects again must know both. `l:<purpose>` remembers the last thing an event said: repeating it says nothing. At the
-# same moment a no stands against a yes.
+# news of consent was heard, which also stays beside the watermark, as does the batch's first offset `f`: whoever does
+# the batch's effects again must know both. `l:<purpose>` remembers the last thing an event said: repeating it says
+# nothing. A no counts at once, as a row on its way to the ledger; a yes waits until the ledger has it.
 _APPLY = """
-local w = redis.call('HMGET', KEYS[1], 'i', 'o')
+local w = redis.call('HMGET', KEYS[1], 'i', 'o', 'g')
 local inc, off = tonumber(w[1] or '0'), tonumber(w[2] or '-1')
+if inc == tonumber(ARGV[1]) and off == tonumber(ARGV[2]) and (w[3] or '0') ~= ARGV[10] then return {0, inc, off} end
 if inc ~= tonumber(ARGV[1]) or off ~= tonumber(ARGV[2]) then
   if inc ~= tonumber(ARGV[3]) or off ~= tonumber(ARGV[4]) then redis.call('HINCRBY', KEYS[1], 'refused', 1) end
   return {0, inc, off}
 end
-local a, k = 10, 5
+local a, k = 12, 5
+for z = #KEYS - 2 * tonumber(ARGV[11]) + 1, #KEYS, 2 do
+  redis.call('HINCRBY', KEYS[z + 1], 'consent', redis.call('DEL', KEYS[z]))
+  redis.call('HINCRBY', KEYS[z + 1], 'fragments', ARGV[a])
+  redis.call('EXPIRE', KEYS[z + 1], 604800)
+  a = a + 1
+end
 local last = #ARGV - 1 - 2 * tonumber(ARGV[9])
 for _ = 1, tonumber(ARGV[5]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
 for _ = 1, tonumber(ARGV[6]) do redis.call('HINCRBY', KEYS[4], ARGV[a], ARGV[a + 1]); a = a + 2 end
 for _ = 1, tonumber(ARGV[7]) do redis.call('SET', KEYS[k], ARGV[a], 'EX', ARGV[a + 1]); k = k + 1; a = a + 2 end
-local narrowed = {}
+local heard = {}
 while a <= last do
   local key, purpose, said, explicit = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
-  local at, statement = tonumber(ARGV[a + 3]), ARGV[a + 4]
-  local news = explicit == '1' or (said == '0' and redis.call('HGET', key, 'l:' .. purpose) ~= '0')
-  if news then
-    local field = (explicit == '1' and 's:' or 'e:') .. purpose
-    local held = redis.call('HGET', key, field)
-    local before = held and cmsgpack.unpack(held)[2] or -1
-    if before < at or (before == at and said == '0') then
-      redis.call('HSET', key, field, statement)
-      redis.call('HINCRBY', key, 'v', 1)
-      if said == '0' then narrowed[#narrowed + 1] = ARGV[a + 5] end
-    end
+  if explicit == '1' or (said == '0' and redis.call('HGET', key, 'l:' .. purpose) ~= '0') then
+    if said == '0' then redis.call('HSET', key, ARGV[a + 3], ARGV[a + 4]) end
+    heard[#heard + 1] = ARGV[a + 5]
   end
   redis.call('HSET', key, 'l:' .. purpose, said)
   k = k + 1; a = a + 6
 end
 local packed = ''
-if #narrowed > 0 then
-  packed = string.char(220, math.floor(#narrowed / 256), #narrowed % 256) .. table.concat(narrowed)
+if #heard > 0 then
+  packed = string.char(220, math.floor(#heard / 256), #heard % 256) .. table.concat(heard)
 end
 for r = last + 1, #ARGV - 2, 2 do
   redis.call('XADD', KEYS[2], ARGV[3] .. '-' .. ARGV[r], 'r', ARGV[r + 1], 't', ARGV[8])
@@ -78,7 +81,6 @@ INCARNATIONS = "rapport:incarnations"
 PARTITIONS = "rapport:partitions"
 BEAT_SECONDS = 5
 _ENCODER = msgspec.msgpack.Encoder()
-_STORED = msgspec.msgpack.Decoder(Stored)
 _CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
 COUNTERS = ("refused", "skipped")
 
@@ -90,11 +92,19 @@ class Said(msgspec.Struct, frozen=True, array_like=True):
     purpose: str
     statement: Statement
     yes: bool
+    message_id: str = ""
+
+    @property
+    def pending(self) -> str:
+        """The field that holds a no until the ledger has it."""
+        return f"{PENDING}{row_of_event(self.statement.source, self.message_id, self.home)}:{self.purpose}"
 
 
 class Batch(msgspec.Struct, frozen=True):
     """Everything some records do to their partition. `before` is the watermark they build on, `records` are their
-    positions and bytes in order, one after the other without a gap."""
+    positions and bytes in order, one after the other without a gap. `generation` is how often the partition had been
+    rebuilt when its fragments were read: a later rebuild refuses the batch. `wiped` says which homes were erased, and
+    whether (1) or not (0) anything was there: their consent goes, before what the batch itself says is written."""
 
     before: Position
     records: Sequence[tuple[Position, bytes]]
@@ -104,6 +114,8 @@ class Batch(msgspec.Struct, frozen=True):
     decisions: Mapping[str, bytes]
     said: Sequence[Said]
     claims: Sequence[Claim]
+    generation: int = 0
+    wiped: Mapping[str, int] = {}
 
     @property
     def position(self) -> Position:
@@ -111,12 +123,12 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The script's word: whether the batch was taken (else the watermark found), tail length, what it narrowed."""
+    """The script's word: whether the batch was taken (else the watermark found), tail length, news."""
 
     taken: bool
     found: Position
     tail: int = 0
-    narrowed: tuple[Said, ...] = ()
+    heard: tuple[Said, ...] = ()
 
 
 _SAID = msgspec.msgpack.Decoder(tuple[Said, ...])
@@ -180,14 +192,18 @@ class PartitionStore:
         found = await self._redis.hmget(watermark_key(partition), ["i", "o"])
         return Position(int(found[0] or 0), partition, int(found[1]) if found[1] is not None else -1)
 
+    async def generation(self, partition: int) -> int:
+        """How often a rebuild replaced fragments of the partition."""
+        return int(await self._redis.hget(watermark_key(partition), "g") or 0)
+
     async def batch_began(self, partition: int) -> int:
         """The offset of the first record that was applied together with the one at the watermark; -1 if none was."""
         found = await self._redis.hmget(watermark_key(partition), ["f", "o"])
         return int(next((value for value in found if value is not None), -1))
 
-    async def narrowed(self, partition: int) -> tuple[Said, ...]:
-        """What the batch at the watermark narrowed."""
-        return _narrowed(await self._redis.hget(watermark_key(partition), "n"))
+    async def heard(self, partition: int) -> tuple[Said, ...]:
+        """The news of consent in the batch at the watermark."""
+        return _heard(await self._redis.hget(watermark_key(partition), "n"))
 
     async def note_skipped(self, partition: int) -> None:
         """Count a record that came again after it was applied."""
@@ -202,7 +218,7 @@ class PartitionStore:
         if not homes:
             return {}
         raws = await self._redis.mget([fragment_key(partition, home) for home in homes])
-        return {home: _STORED.decode(raw) for home, raw in zip(homes, raws, strict=True) if raw is not None}
+        return {home: unpack(raw) for home, raw in zip(homes, raws, strict=True) if raw is not None}
 
     async def apply(self, batch: Batch) -> Applied:
         partition = batch.position.partition
@@ -210,10 +226,12 @@ class PartitionStore:
         keys += [fragment_key(partition, home) for home in batch.fragments]
         keys += [decision_key(partition, decision_id) for decision_id in batch.decisions]
         keys += [consent_key(partition, said.home) for said in batch.said]
+        for home in batch.wiped:
+            keys += [consent_key(partition, home), wiped_key(partition, home)]
         answer = await self._apply(keys=keys, args=self._arguments(batch))
         if answer[0] == 0:
             return Applied(False, Position(int(answer[1]), partition, int(answer[2])))
-        return Applied(True, batch.position, int(answer[1]), _narrowed(answer[2]))
+        return Applied(True, batch.position, int(answer[1]), _heard(answer[2]))
 
     def _arguments(self, batch: Batch) -> list[str | bytes | int]:
         arguments: list[str | bytes | int] = [
@@ -226,16 +244,19 @@ class PartitionStore:
             len(batch.decisions),
             batch.applied,
             len(batch.records),
+            batch.generation,
+            len(batch.wiped),
+            *batch.wiped.values(),
         ]
-        arguments += [_ENCODER.encode(stored) for stored in batch.fragments.values()]
+        arguments += [pack(stored) for stored in batch.fragments.values()]
         for name, count in batch.counts.items():
             arguments += [name, count]
         for data in batch.decisions.values():
             arguments += [data, self._ttl]
         for said in batch.said:
-            statement = _ENCODER.encode(said.statement)
             explicit = "1" if said.statement.explicit else "0"
-            arguments += [said.purpose, "1" if said.yes else "0", explicit, said.statement.at, statement]
+            waiting = encode_pending(ConsentChange({said.purpose: said.statement}), batch.applied)
+            arguments += [said.purpose, "1" if said.yes else "0", explicit, said.pending, waiting]
             arguments.append(_ENCODER.encode(said))
         for position, raw in batch.records:
             arguments += [position.offset, raw]
@@ -250,10 +271,11 @@ class PartitionStore:
     async def trim_outbox(self, upto: Position) -> None:
         await self._redis.xtrim(outbox_key(upto.partition), minid=_after(upto), approximate=False)
 
-    async def tail(self, partition: int, count: int) -> list[TailEntry]:
-        """The oldest applied records that are not archived, in applied order."""
+    async def tail(self, partition: int, count: int, after: Position | None = None) -> list[TailEntry]:
+        """The oldest applied records that are not archived, in applied order, optionally only those behind `after`."""
+        start = "-" if after is None else f"({after.incarnation}-{after.offset}"
         try:
-            entries = await self._redis.xrange(tail_key(partition), count=count)
+            entries = await self._redis.xrange(tail_key(partition), min=start, count=count)
         except ResponseError as error:
             raise TailLost(str(error)) from error
         return [TailEntry(_position(partition, raw), int(fields[b"t"]), fields[b"r"]) for raw, fields in entries]
@@ -270,7 +292,7 @@ class PartitionStore:
         return {k.decode(): int(v) for k, v in (await self._redis.hgetall(counts_key(partition))).items()}
 
 
-def _narrowed(raw: bytes | None) -> tuple[Said, ...]:
+def _heard(raw: bytes | None) -> tuple[Said, ...]:
     return _SAID.decode(raw) if raw else ()
 
 

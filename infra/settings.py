@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     replicas: int = 1
     prefix: str = ""
     tail_limit: int = 20_000
+    archive_retention_hours: int = Field(default=24, ge=0)
     linger_ms: int = 4
     decision_ttl_s: int = 3600
     publish_ms: int = 100
@@ -40,6 +41,13 @@ class Settings(BaseSettings):
     batch_bytes: int = Field(default=500 * 1024, ge=32 * 1024, le=4 * 1024 * 1024)
     ingest_rate: int = Field(default=0, ge=0)
 
+    lateness_days: float = Field(default=30.0, gt=0)
+
+    @property
+    def lateness_ms(self) -> int:
+        """How long after an erasure an event dated before it is still recognised as such."""
+        return int(self.lateness_days * 86_400_000)
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{(self.data_dir / 'rapport.db').resolve()}"
@@ -51,6 +59,11 @@ class Settings(BaseSettings):
     @property
     def models_dir(self) -> Path:
         return self.data_dir / "models"
+
+    @property
+    def rules_dir(self) -> Path:
+        """Every catalogue and every set of purposes decisions were made under; shared as models are."""
+        return self.data_dir / "rules"
 
     def key(self) -> bytes:
         """The HMAC key of the installation: the setting, else the one kept in the data directory (made once)."""

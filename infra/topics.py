@@ -37,6 +37,16 @@ def decision_key(partition: int, decision_id: str) -> str:
     return f"{{p{partition}}}d:{decision_id}"
 
 
+def wiped_key(partition: int, identity: str) -> str:
+    """What an erasure took from one home: for its certificate."""
+    return f"{{p{partition}}}z:{identity}"
+
+
+def reservations_key(partition: int, identity: str) -> str:
+    """Approaches promised to one person and not made yet."""
+    return f"{{p{partition}}}r:{identity}"
+
+
 def counts_key(partition: int) -> str:
     return f"{{p{partition}}}x"
 
@@ -51,3 +61,8 @@ def outbox_key(partition: int) -> str:
 
 def watermark_key(partition: int) -> str:
     return f"{{p{partition}}}w"
+
+
+def applied_key(partition: int) -> str:
+    """Up to which number of the consent ledger the partition's keys have seen writes."""
+    return f"{{p{partition}}}a"

@@ -9,30 +9,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.erasure_job import Erasures, Exports
 from engine.ports import (
     ApiKey,
     Consents,
     CrossFeatures,
     Decisions,
     Health,
+    History,
+    Identities,
     Log,
     Notices,
     People,
     Queues,
     Rejects,
+    Reservations,
     Unavailable,
 )
+from engine.step import Rules
 from infra.announcing import AnnouncedConsents
 from infra.config import LiveConfiguration
+from infra.consent_opening import open_consents
 from infra.decisions import FoundDecisions
+from infra.erasure_process import open_erasures
+from infra.export import StoredExports
+from infra.findings_store import StoredFindings
+from infra.history import ArchivedHistory
 from infra.kafka_log import KafkaLog, cluster_id, ensure_topics
 from infra.ledger_store import ADMIN, WRITER, SqlKeys, open_database
+from infra.ledger_store_reads import SqlReads
+from infra.ledger_store_requests import SqlRequests
+from infra.ledger_store_tokens import SqlOptIns
 from infra.model_store import ModelStore
-from infra.redis_store import FAILURES, RedisDecisions, RedisNotices, RedisPeople, RedisQueues, connect
-from infra.redis_store_consent import RedisConsents
+from infra.redis_store import FAILURES, RedisDecisions, RedisNotices, RedisQueues, connect
 from infra.redis_store_features import RedisFeatures
+from infra.redis_store_links import RedisIdentities
+from infra.redis_store_replay import ReplayStore
+from infra.redis_store_reservations import RedisReservations
 from infra.redis_store_stream import PartitionStore
 from infra.rejects import KafkaRejects
+from infra.replaying import StoredPast
+from infra.rules_store import RulesStore
 from infra.settings import Settings
 from infra.topics import CHANGES, REJECTS, topic
 from models.live import LiveModel
@@ -49,18 +66,28 @@ class Opened:
     """Everything behind the routes, as adapters; its fields are those of the API's world."""
 
     people: People
+    identities: Identities
+    history: History
     log: Log
     consents: Consents
+    opt_ins: SqlOptIns
     decisions: Decisions
     cross: CrossFeatures
     queues: Queues
+    erasures: Erasures
+    exports: Exports
+    requests: SqlRequests
+    reads: SqlReads
     notices: Notices
     rejects: Rejects
+    reservations: Reservations
     keys: SqlKeys
     health: Health
     configuration: LiveConfiguration
     live_model: LiveModel
     models: ModelStore
+    past: StoredPast
+    findings: StoredFindings
     secret: bytes
     clock: Callable[[], int]
     promote: Callable[[str, bool], Awaitable[Mapping[str, Any]]]
@@ -146,47 +173,72 @@ async def prepare(settings: Settings) -> None:
         )
 
 
+def _history(settings: Settings, served: tuple[People, Any], configuration: LiveConfiguration) -> History:
+    people, redis = served
+    ports, store = (people, RedisIdentities(redis, settings.partitions)), ReplayStore(redis, settings.partitions)
+    return ArchivedHistory(settings.archive, ports, store, lambda: Rules(identity=configuration.current.identity))
+
+
 @contextlib.asynccontextmanager
 async def open_world(settings: Settings) -> AsyncIterator[Opened]:
     """Every adapter of one API process, open until the block ends."""
-    redis = connect(settings.redis_url)
+    side = await asyncio.to_thread(open_consents, settings, now_ms)
+    redis = side.redis
     log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
-    configuration = LiveConfiguration(settings.config_dir)
+    rules = RulesStore(settings.rules_dir)
+    configuration = LiveConfiguration(settings.config_dir, rules.keep_all)
     store = ModelStore(settings.models_dir)
     live = LiveModel(store)
     live.refresh()
     await log.start()
+    await side.begin()
+    reads = SqlReads(open_database(settings.database))
+    await reads.begin()
     refreshing = asyncio.create_task(_refresh(configuration, live))
     try:
         yield Opened(
-            people=RedisPeople(redis, settings.partitions),
+            people=side.people,
+            identities=RedisIdentities(redis, settings.partitions),
+            history=_history(settings, (side.people, redis), configuration),
             log=log,
-            consents=AnnouncedConsents(RedisConsents(redis, settings.partitions), log, topic(settings.prefix, CHANGES)),
+            consents=AnnouncedConsents(side.consents, log, topic(settings.prefix, CHANGES)),
             decisions=FoundDecisions(RedisDecisions(redis, settings.partitions), settings.archive),
             cross=RedisFeatures(redis, settings.prefix),
+            erasures=open_erasures(settings),
+            exports=StoredExports(settings.archive, PartitionStore(redis), settings.partitions),
+            requests=SqlRequests(open_database(settings.database)),
+            reads=reads,
             queues=RedisQueues(redis),
             notices=RedisNotices(redis),
+            reservations=RedisReservations(redis, settings.partitions),
             rejects=KafkaRejects(log, topic(settings.prefix, REJECTS)),
             keys=open_keys(settings),
+            opt_ins=SqlOptIns(open_database(settings.database)),
             health=ServerHealth(settings, redis, (configuration, live)),
             configuration=configuration,
             live_model=live,
             models=store,
+            past=StoredPast(store, rules),
+            findings=StoredFindings(settings.models_dir),
             secret=settings.key(),
             clock=now_ms,
             promote=lambda version, force: asyncio.to_thread(_promote, settings, version, force),
         )
     finally:
         refreshing.cancel()
+        await reads.end()
         await log.stop()
+        await side.end()
         await redis.aclose()
 
 
 def _promote(settings: Settings, version: str, force: bool) -> Mapping[str, Any]:  # noqa: FBT001 reason: as the port has it
     # reason: what trains and judges takes seconds to import, and serving needs none of it
-    from infra.training import promote_now  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.judging import Incomplete, promote_now  # noqa: PLC0415 reason: slow to import, seldom needed
 
-    return promote_now(settings, version, "asked for over HTTP" if force else "")
+    if force:
+        raise Incomplete("only the command line overrules the gate, with a reason and an approver")
+    return promote_now(settings, version)
 
 
 async def _refresh(configuration: LiveConfiguration, live: LiveModel) -> None:

@@ -10,9 +10,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import settings
 
+from infra.bench.chaos_kafka import Absent
 from infra.embedded import free_port, start_broker, start_redis
 from infra.processes import RunningServer
-from tests.servers import Absent, start_kafka, start_real_redis
+from tests.servers import start_kafka, start_real_redis
 
 settings.register_profile("quick", max_examples=200, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)

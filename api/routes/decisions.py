@@ -12,8 +12,10 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from api.answers import purposes_of
+from api.audit import DECISION, noted
 from api.deps import WorldNow, require
 from api.documents import answer, json_body, problems
+from api.erased import refuse_erased
 from api.errors import Problem
 from api.lines import NDJSON, Row, chunks, rows
 from api.reading import read_json
@@ -151,7 +153,7 @@ async def decide_bulk(request: Request, _key: Decider) -> Response:
     "/decisions/{decision_id}",
     summary="A past decision and what it was made from",
     response_class=Response,
-    responses={200: answer(RecordedDecision, "The decision of that day"), **problems(404)},
+    responses={200: answer(RecordedDecision, "The decision of that day"), **problems(404, 410)},
 )
 async def read_decision(
     decision_id: Annotated[str, Path(max_length=64, examples=[DECISION_EXAMPLE])],
@@ -159,12 +161,16 @@ async def read_decision(
     world: WorldNow,
 ) -> Response:
     """The answer as it was given, and its inputs as far as the key's purposes and today's consent reach."""
+    await refuse_erased(world, decision_id)
     record = await recorded(world, decision_id)
     if record is None:
         raise Problem(404, "unknown_decision", "no decision has this id; ids are kept as POST /v1/decisions gave them")
     view = await world.people.person(profile_of(decision_id))
+    noted(world, key, DECISION, view.profile_id)
     policy = world.now.purposes
-    return json_answer(recorded_decision(record, view, purposes_of(key, policy), policy), headers=PRIVATE)
+    return json_answer(
+        recorded_decision(record, view, purposes_of(key, policy), policy, world.clock()), headers=PRIVATE
+    )
 
 
 @router.get(

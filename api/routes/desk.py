@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.answers import Seen, look, profile_answer, timeline_page
+from api.audit import DESK, noted
 from api.deps import World, WorldNow, require
 from api.reading import read_json
 from api.routes.decisions import serving_of
@@ -92,7 +93,8 @@ async def show_customer(request: Request, key: Agent, world: WorldNow) -> Respon
     view = await world.people.person(reference(world, ask.profile).id)
     if not view.known:
         return render("desk/stranger.html", {"ref": view.profile_id})
-    seen: Seen = look(view, key, world.now.purposes)
+    noted(world, key, DESK, view.profile_id)
+    seen: Seen = look(view, key, world.now.purposes, world.clock())
     person = profile_answer(seen, world.clock())
     events, _ = timeline_page(seen.visible.timeline, None, SHOWN_EVENTS)
     values = {

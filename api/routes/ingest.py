@@ -14,6 +14,7 @@ from api.documents import problems
 from api.errors import Problem
 from api.ingest_documents import BATCH, CLOUDEVENT, CONFIGURATION, TAKEN, single
 from api.intake import Delivery
+from api.stating import sends_gpc
 from api.throttle import Throttle
 from api.write_keys import in_headers, offered, writer
 from engine.ports import ApiKey
@@ -66,7 +67,7 @@ async def _take_one(request: Request, world: World, kind: str) -> Response:
     early = await _admit_early(request, world)
     item = read_object(await read_body(request, world.limits.event_bytes))
     admission = early or await _admit(request, world, item.get("writeKey"))
-    delivery = Delivery([{**item, "type": kind}], request.headers.get("sentat"), _strict(request))
+    delivery = Delivery([{**item, "type": kind}], request.headers.get("sentat"), _strict(request), sends_gpc(request))
     return intake.answered(await intake.take(world, admission.key, delivery), admission.headers)
 
 
@@ -100,7 +101,7 @@ async def batch(request: Request, world: WorldNow) -> Response:
     admission = early or await _admit(request, world, envelope.writeKey)
     items = read_items(envelope, world.limits.event_bytes)
     sent_at = envelope.sentAt if envelope.sentAt is not None else request.headers.get("sentat")
-    delivery = Delivery(items, sent_at, _strict(request))
+    delivery = Delivery(items, sent_at, _strict(request), sends_gpc(request))
     return intake.answered(await intake.take(world, admission.key, delivery), admission.headers)
 
 
@@ -114,7 +115,7 @@ async def take_cloudevents(request: Request, world: WorldNow) -> Response:
     admission = await _admit(request, world)
     body = await read_body(request, world.limits.batch_bytes)
     items = cloudevents.read(request.headers.raw, body, world.limits.event_bytes)
-    delivery = Delivery(items, None, _strict(request))
+    delivery = Delivery(items, None, _strict(request), sends_gpc(request))
     return intake.answered(await intake.take(world, admission.key, delivery), admission.headers)
 
 

@@ -1,12 +1,14 @@
 """Whether the process lives, whether it can serve, and what it measured. Knows names of parts and their problems;
 nothing of people."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from api.deps import WorldNow
-from api.metrics import CONTENT_TYPE, exposition
+from api.metrics import CONTENT_TYPE, exposition, note_parity
+from api.models_view import shelf_of
 
 router = APIRouter(tags=["ops"])
 _STATUS: dict[str, Any] = {
@@ -49,5 +51,7 @@ async def readyz(world: WorldNow, response: Response) -> dict[str, Any]:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def metrics() -> Response:
+async def metrics(world: WorldNow) -> Response:
+    if world.models is not None:
+        note_parity(await asyncio.to_thread(shelf_of(world).parity))
     return Response(exposition(), media_type=CONTENT_TYPE)

@@ -16,6 +16,7 @@ from engine.consent import reveal
 from engine.decision import Blocked, Moments, permitted, rested
 from engine.outreach import due_at, waking_hour
 from engine.ports import ApiKey, Entry, PersonView
+from engine.wishes import as_wished
 
 router = APIRouter(prefix="/v1/outreach", tags=["outreach"])
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "admin"))]
@@ -52,13 +53,17 @@ async def read_queue(
 
 def _held_back(world: World, queue: Queue, action: Action, view: PersonView) -> Blocked | None:
     now, at = world.now, world.clock()
-    consent = consent_of(view, now.purposes)
+    consent = consent_of(view, now.purposes, world.clock())
     placement = now.catalogue.placements[queue.placement]
     uses = now.purposes.purposes[action.purpose].uses if action.purpose in now.purposes.purposes else ()
     visible = reveal(view.profile, consent, {action.purpose, *uses}, now.purposes)
     zone = consent.settings.get("time_zone", now.catalogue.policy.default_zone)
     moments = Moments(at, waking_hour(queue, now.catalogue.policy, at, zone))
-    return permitted(action, placement, consent) or rested(action, placement, visible, now.catalogue.policy, moments)
+    return (
+        permitted(action, placement, consent)
+        or rested(action, placement, visible, now.catalogue.policy, moments)
+        or as_wished(action, placement, consent, visible.contacts, moments)
+    )
 
 
 def _task(world: World, queue: Queue, entry: Entry, view: PersonView) -> QueueTask | None:
@@ -66,7 +71,7 @@ def _task(world: World, queue: Queue, entry: Entry, view: PersonView) -> QueueTa
     if action is None or _held_back(world, queue, action, view) is not None:
         return None
     policy, at = world.now.catalogue.policy, world.clock()
-    zone = consent_of(view, world.now.purposes).settings.get("time_zone", policy.default_zone)
+    zone = consent_of(view, world.now.purposes, world.clock()).settings.get("time_zone", policy.default_zone)
     due = due_at(queue, policy, at, zone)
     return QueueTask(
         task_id=f"{queue.id}.{entry.profile_id}",

@@ -1,6 +1,7 @@
 """The pages: sign-in, desk, a decision's permalink, console. They show what the API answers, through the same gate and
 the same keys; scripts report outcomes to the API itself."""
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -8,8 +9,10 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from api.answers import purposes_of
+from api.audit import DECISION, noted
 from api.console_view import console_values
 from api.deps import World, WorldNow, session_key
+from api.erased import refuse_erased
 from api.errors import Problem
 from api.reading import read_bytes
 from api.record_view import recorded_decision
@@ -18,6 +21,8 @@ from api.session import COOKIE, LIFETIME_MS, Session, csrf_token, is_csrf_token,
 from api.templates import HEADERS, PAGES, render
 from engine.decision_id import profile_of
 from engine.ports import ApiKey
+from engine.records import DecisionRecord
+from models.replay import NotReplayable, replay
 
 router = APIRouter(include_in_schema=False)
 PEOPLE = frozenset({"agent", "marketer", "engineer", "auditor", "admin"})
@@ -100,15 +105,32 @@ async def read_permalink(request: Request, decision_id: str, world: WorldNow) ->
     if key is None:
         return gate(f"/decision/{decision_id}")
     values = frame(request, world, key, "decision")
+    try:
+        await refuse_erased(world, decision_id)
+    except Problem as gone:
+        return render("problem.html", {**values, "title": "Erased", "text": str(gone)}, gone.status)
     record = await recorded(world, decision_id)
     if record is None:
         text = "No decision has this id. Ids are kept exactly as the API gave them."
         return render("problem.html", {**values, "title": "No such decision", "text": text}, 404)
     view = await world.people.person(profile_of(decision_id))
+    noted(world, key, DECISION, view.profile_id)
     policy = world.now.purposes
-    shown = recorded_decision(record, view, purposes_of(key, policy), policy)
+    shown = recorded_decision(record, view, purposes_of(key, policy), policy, world.clock())
     titles = {action.id: action.title for action in world.now.catalogue.actions.values()}
-    return render("decision/decision.html", {**values, "decision": shown, "titles": titles})
+    again = await asyncio.to_thread(_replayed, record, world)
+    return render("decision/decision.html", {**values, "decision": shown, "titles": titles, "again": again})
+
+
+def _replayed(record: DecisionRecord, world: World) -> tuple[str, str]:
+    """How a replay of the decision ends, in a word, and what there is to say about it."""
+    try:
+        made = replay(record, world.past)
+    except NotReplayable as error:
+        return "cannot be replayed", str(error)
+    if made.identical:
+        return "identical", "made again from its record just now: the same bytes"
+    return "different", "made again from its record just now, it is not the same; POST …/replay says where"
 
 
 @router.get("/console")

@@ -7,10 +7,12 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from api.answers import Seen, look, profile_answer, purposes_of, timeline_page, with_provenance
+from api.audit import EVENTS, PROFILE, noted
 from api.cursor import place_in, token_of
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
 from api.errors import Problem
+from api.moments import At, moment
 from api.reading import read_json
 from api.representation import PRIVATE, is_current, json_answer, not_modified, weak_tag
 from api.schemas_people import LookupAsk, ProfileAnswer, TimelinePage
@@ -34,13 +36,34 @@ Explain = Annotated[
 _LOOKUP = msgspec.json.Decoder(LookupAsk)
 
 
-async def seen_by(world: World, key: ApiKey, ref: str) -> Seen:
-    """The person a reference names, through the gate. Raises a 404 for somebody no event was ever seen of."""
-    view = await world.people.person(reference(world, ref).id)
+class Wish(msgspec.Struct, frozen=True):
+    """How a profile is to be shown: with what explained, as of when (ms; None: now), and when that is."""
+
+    explain: str | None
+    at: int | None
+    now: int
+
+
+def wish(world: WorldNow, explain: Explain = None, at: At = None) -> Wish:
+    now = world.clock()
+    then = None if at is None else moment(at, now)
+    return Wish(explain, then, now if then is None else then)
+
+
+Wished = Annotated[Wish, Depends(wish)]
+
+
+async def seen_by(world: World, key: ApiKey, ref: str, at: int | None = None) -> Seen:
+    """The person a reference names, now or as of `at` (ms), through the gate. Raises a 404 for somebody no event was
+    seen of by then."""
+    identity = reference(world, ref).id
+    view = await (world.people.person(identity) if at is None else world.history.person_at(identity, at))
+    if not view.known and at is not None:
+        raise Problem(404, "unknown_profile", "nobody was known under this reference by then; try a later time")
     if not view.known:
         message = "nobody is known under this reference; it is normalised as events are, so check its type and spelling"
         raise Problem(404, "unknown_profile", message)
-    return look(view, key, world.now.purposes)
+    return look(view, key, world.now.purposes, world.clock())
 
 
 def _body(seen: Seen, at: int, explain: str | None) -> ProfileAnswer:
@@ -55,10 +78,12 @@ def _body(seen: Seen, at: int, explain: str | None) -> ProfileAnswer:
     responses={200: answer(ProfileAnswer, "The profile"), **problems(404)},
     openapi_extra=json_body(LookupAsk, {"profile": "user_id:u-1"}),
 )
-async def look_up(request: Request, key: Reader, world: WorldNow, explain: Explain = None) -> Response:
+async def look_up(request: Request, key: Reader, world: WorldNow, wish: Wished) -> Response:
     """The same as the GET, for references that should not stand in a URL (e-mail, phone)."""
     ask = await read_json(request, _LOOKUP)
-    return json_answer(_body(await seen_by(world, key, ask.profile), world.clock(), explain), headers=PRIVATE)
+    seen = await seen_by(world, key, ask.profile, wish.at)
+    noted(world, key, PROFILE, seen.view.profile_id)
+    return json_answer(_body(seen, wish.now, wish.explain), headers=PRIVATE)
 
 
 @router.get(
@@ -76,6 +101,7 @@ async def read_events(
 ) -> Response:
     """The latest events of the person that the key's purposes and the person's consent let through."""
     seen = await seen_by(world, key, ref)
+    noted(world, key, EVENTS, seen.view.profile_id)
     events, following = timeline_page(seen.visible.timeline, place_in(cursor) if cursor else None, limit)
     return json_answer(TimelinePage(events, token_of(following) if following else None), headers=PRIVATE)
 
@@ -90,11 +116,16 @@ async def read_profile(
     ref: Ref,
     key: Reader,
     world: WorldNow,
-    explain: Explain = None,
+    wish: Wished,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The merge of everything known under the person's identifiers. The tag is weak: decayed signals move with time."""
-    seen = await seen_by(world, key, ref)
+    """The merge of everything known under the person's identifiers. The tag is weak: decayed signals move with time.
+
+    With `at`, the merge of what had been applied by then. Consent is not part of the past: what somebody has withdrawn
+    since is not shown of any time.
+    """
+    seen = await seen_by(world, key, ref, wish.at)
+    noted(world, key, PROFILE, seen.view.profile_id)
     visible = seen.visible
     tag = weak_tag(
         visible.profile_id,
@@ -102,8 +133,9 @@ async def read_profile(
         seen.consent.version,
         visible.purposes,
         purposes_of(key, world.now.purposes),
-        explain,
+        wish.explain,
+        wish.at,
     )
     if is_current(if_none_match, tag):
         return not_modified(tag)
-    return json_answer(_body(seen, world.clock(), explain), headers={"ETag": tag, **PRIVATE})
+    return json_answer(_body(seen, wish.now, wish.explain), headers={"ETag": tag, **PRIVATE})

@@ -10,8 +10,9 @@ from engine.outcome import outcome_id
 from infra.archive import read_events
 from infra.demo.client import Client, DemoFailed
 from infra.demo.closed_loop import PILOT, Trained
+from infra.judging import promote_now
 from infra.settings import Settings
-from infra.training import Choice, promote_now, train_model
+from infra.training import Choice, train_model
 from models.scorer import ModelError
 
 SETTLED_BY = 200

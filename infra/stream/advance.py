@@ -4,19 +4,21 @@ calls `engine.step.advance`, carries the effects out; knows no rule."""
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from engine.consent import DENIED, GRANTED, Statement
+from engine.decision_id import profile_of
+from engine.erasure import ERASE
 from engine.events import Event
 from engine.identity import Claim
-from engine.ports import ConsentChange, Consents, People, Stored
+from engine.ports import Consents, People, Stored
 from engine.profile import Fragment
 from engine.records import Position, Record, Unreadable, decode_record
 from engine.step import Rules, advance
 from infra.redis_store_stream import Batch, PartitionStore, Said
 from infra.rejects import Reject
+from infra.stream.saying import covering, said_by, take_down
 from infra.stream.shell import Fatal, persist
 
 log = logging.getLogger("rapport.advance")
@@ -37,6 +39,13 @@ class Folder(msgspec.Struct):
     said: list[Said]
     decisions: dict[str, bytes]
     rejects: list[Reject]
+    wiped: dict[str, int]
+
+    def wipe(self, home: str, count: int) -> None:
+        """The home was erased: nothing that this batch would have said of it before is written."""
+        self.wiped[home] = max(self.wiped.get(home, 0), min(count, 1))
+        self.said = [one for one in self.said if one.home != home]
+        self.decisions = {name: raw for name, raw in self.decisions.items() if profile_of(name) != home}
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -62,6 +71,7 @@ class Partition:
         self.incarnation = incarnation
         self._outside = outside
         self._mark: Position | None = None
+        self._generation = 0
         self._began = -1
         self._cache: OrderedDict[str, Stored] = OrderedDict()
         self._notices: asyncio.Task[None] | None = None
@@ -91,11 +101,12 @@ class Partition:
 
     async def _resume(self) -> Position:
         """Learn where the partition stands. The last narrowing may be lost; a new log never shows its record again."""
+        self._generation = await persist(self._outside.store.generation, self.number)
         self._began = await persist(self._outside.store.batch_began, self.number)
         self._mark = await persist(self._outside.store.watermark, self.number)
-        narrowed = await persist(self._outside.store.narrowed, self.number)
-        if narrowed:
-            await persist(self._narrow, narrowed)
+        heard = await persist(self._outside.store.heard, self.number)
+        if heard:
+            await persist(take_down, heard, self._outside.people, self._outside.consents)
         return self._mark
 
     def _check(self, position: Position, before: Position) -> None:
@@ -127,26 +138,38 @@ class Partition:
             fragments=work.touched,
             counts=work.counts,
             decisions=work.decisions,
-            said=await self._covering(work.said),
+            said=await persist(covering, work.said, self._outside.people),
             claims=work.claims,
+            generation=self._generation,
+            wiped=work.wiped,
         )
         answer = await persist(self._outside.store.apply, batch)
-        narrowed = answer.narrowed
+        heard = answer.heard
         if not answer.taken:
+            if answer.found == mark:
+                await self._rebuilt(mark, records)
+                return
             if answer.found != batch.position:
                 self.refused += 1
                 self._cache.clear()
                 raise Fatal(f"partition {self.number}: another worker moved it on; leaving it to that one")
             # an earlier try of ours landed and its answer was lost
-            narrowed = await persist(self._outside.store.narrowed, self.number)
+            heard = await persist(self._outside.store.heard, self.number)
         self._mark, self._began = batch.position, records[0][0].offset
         self._keep(work.touched)
         if work.claims:
             self._outside.wake_outbox(self.number)
-        await self._effects(narrowed, sorted(work.derived))
+        await self._effects(heard, sorted(work.derived))
         if answer.tail > self._outside.tail_limit:
             await self._wait_for_archive()
         await self._judge(max(self.applied - applied, len(work.rejects)), len(work.rejects))
+
+    async def _rebuilt(self, mark: Position, records: Sequence[tuple[Position, bytes]]) -> None:
+        """A rebuild replaced fragments since they were read: forget them and fold the same records again."""
+        self._cache.clear()
+        self._generation = await persist(self._outside.store.generation, self.number)
+        self.applied -= sum(len(_events(raw)) for _, raw in records)
+        await self._apply(mark, records)
 
     async def _judge(self, events: int, rejects: int) -> None:
         """Pause for a while when most of what came was rejected; readiness says so."""
@@ -160,10 +183,10 @@ class Partition:
             await persist(self._outside.store.note_paused, self.number, self._outside.pause_s)
             await asyncio.sleep(self._outside.pause_s)
 
-    async def _effects(self, narrowed: Sequence[Said], homes: Sequence[str]) -> None:
-        """What follows a batch and may be done again: narrowing elsewhere, notices."""
-        if narrowed:
-            await persist(self._narrow, narrowed)
+    async def _effects(self, heard: Sequence[Said], homes: Sequence[str]) -> None:
+        """What follows a batch and may be done again: consent into the ledger and everywhere it counts, notices."""
+        if heard:
+            await persist(take_down, heard, self._outside.people, self._outside.consents)
         self._notices = asyncio.create_task(persist(self._outside.notify, self.number, homes))
 
     async def _wait_for_archive(self) -> None:
@@ -174,7 +197,7 @@ class Partition:
             length = await persist(self._outside.store.tail_length, self.number)
 
     async def _fold(self, records: Sequence[tuple[Position, bytes]], now: int) -> Folder:
-        work = Folder({}, {}, set(), {}, [], [], {}, [])
+        work = Folder({}, {}, set(), {}, [], [], {}, [], {})
         read = [(position, _read(position, raw, work)) for position, raw in records]
         homes = list(dict.fromkeys(event.home for _, events in read for event in events))
         unknown = [home for home in homes if home not in self._cache]
@@ -197,37 +220,21 @@ class Partition:
             work.rejects.append(Reject(applied[0], index, type(error).__name__, sentence, raw))
             return
         if not step.changed:
+            work.claims += step.claims
             return
-        after = Stored(*applied, step.fragment)
+        after = Stored(*applied, step.fragment, stored.rebuilt if stored is not None else 0)
         work.fragments[event.home] = work.touched[event.home] = after
         if step.derived:
             work.derived.add(event.home)
+        if event.kind == ERASE:
+            work.wipe(event.home, before.state.count)
         work.claims += step.claims
         for name, count in step.counts:
             work.counts[name] = work.counts.get(name, 0) + count
         if event.consent:
-            work.said += _said(event)
+            work.said += said_by(event)
         if event.kind == "decision" and isinstance(event.properties.get("record"), bytes):
             work.decisions[event.message_id] = event.properties["record"]
-
-    async def _covering(self, said: Sequence[Said]) -> list[Said]:
-        """An explicit yes covers everybody who is one person with its home now: it replaces their earlier no."""
-        homes = sorted({one.home for one in said if one.statement.covers})
-        views = await persist(self._outside.people.people, homes) if homes else []
-        members = {home: view.members for home, view in zip(homes, views, strict=True)}
-        return [_covers(one, members[one.home]) if one.statement.covers else one for one in said]
-
-    async def _narrow(self, narrowed: Sequence[Said]) -> None:
-        """A withdrawal is written under every identifier of the person."""
-        homes = list(dict.fromkeys(one.home for one in narrowed))
-        views = await self._outside.people.people(homes)
-        members = {home: view.members for home, view in zip(homes, views, strict=True)}
-        denied: dict[str, dict[str, Statement]] = {}
-        for one in narrowed:
-            for member in members[one.home]:
-                if member != one.home:
-                    denied.setdefault(member, {})[one.purpose] = msgspec.structs.replace(one.statement, explicit=True)
-        await self._outside.consents.write({member: ConsentChange(said) for member, said in denied.items()})
 
     def _keep(self, touched: dict[str, Stored]) -> None:
         for home, stored in touched.items():
@@ -244,6 +251,13 @@ class Partition:
     async def settle(self) -> None:
         await self._settle_notices()
 
+    async def check(self) -> None:
+        """Raises `Fatal` where Redis forgot what it had acknowledged (it lost its last second). The next write would be
+        refused, but nothing may come for hours; a new life reads what is missing from the log."""
+        mark = self._mark
+        if mark is not None and await persist(self._outside.store.watermark, self.number) < mark:
+            raise Fatal(f"partition {self.number}: Redis forgot what it had taken; going back to where it stands")
+
 
 def _read(position: Position, raw: bytes, work: Folder) -> Sequence[Event]:
     try:
@@ -253,23 +267,9 @@ def _read(position: Position, raw: bytes, work: Folder) -> Sequence[Event]:
         return ()
 
 
-def _covers(said: Said, members: Sequence[str]) -> Said:
-    covers = tuple(dict.fromkeys((*said.statement.covers, *members)))
-    return msgspec.structs.replace(said, statement=msgspec.structs.replace(said.statement, covers=covers))
-
-
 def _events(raw: bytes) -> Sequence[Event]:
     try:
         record: Record = decode_record(raw)
     except Unreadable:
         return ()
     return record.events
-
-
-def _said(event: Event) -> Iterator[Said]:
-    for purpose, yes in (event.consent or {}).items():
-        status = GRANTED if yes else DENIED
-        ids = tuple(dict.fromkeys((event.home, *(i.id for i in event.identifiers))))
-        covers = ids if yes and event.explicit else ()
-        statement = Statement(status, event.at, event.source, event.explicit, covers)
-        yield Said(event.home, purpose, statement, yes)

@@ -12,10 +12,10 @@ from faust.types import TP
 
 from engine.step import Rules
 from infra.config import LiveConfiguration
+from infra.consent_opening import open_consents
 from infra.decisions import FoundDecisions
 from infra.kafka_log import KafkaLog, cluster_id
-from infra.redis_store import RedisDecisions, RedisPeople, connect
-from infra.redis_store_consent import RedisConsents
+from infra.redis_store import RedisDecisions
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore
 from infra.rejects import Reject, encode_rejects
@@ -26,7 +26,7 @@ from infra.stream.lanes import Lanes
 from infra.stream.outbox import OutboxSender
 from infra.stream.relate import Around, Relation
 from infra.stream.route import Inside, Router
-from infra.stream.shell import persist
+from infra.stream.shell import Fatal, give_up, persist
 from infra.topics import CHANGES, EVENTS, INBOX, LINKS, REJECTS, topic
 
 log = logging.getLogger("rapport.stream")
@@ -43,12 +43,13 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.redis = connect(settings.redis_url)
+        self.consent_side = open_consents(settings, now_ms)
+        self.redis = self.consent_side.redis
         self.configuration = LiveConfiguration(settings.config_dir)
         self.store = PartitionStore(self.redis, settings.decision_ttl_s)
         self.links = LinkStore(self.redis, settings.partitions)
-        self.people = RedisPeople(self.redis, settings.partitions)
-        self.consents = RedisConsents(self.redis, settings.partitions)
+        self.people = self.consent_side.people
+        self.consents = self.consent_side.consents
         self.sender = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
         self.partitions: dict[int, Partition] = {}
         self.outboxes: dict[int, OutboxSender] = {}
@@ -62,6 +63,7 @@ class Worker:
         """Connect and learn which log this is; once per process."""
         async with self._started:
             if not self._ready:
+                await self.consent_side.begin()
                 await persist(self.sender.start)
                 self.incarnation = await persist(self._incarnation)
                 self._ready = True
@@ -93,6 +95,7 @@ class Worker:
             secret=self.settings.key(),
             configuration=self.configuration,
             log=self.sender,
+            people=self.people,
             consents=self.consents,
             decisions=FoundDecisions(recent, self.settings.archive),
             reject=self.reject,
@@ -129,7 +132,15 @@ class Worker:
             outbox.wake()
 
     def _around(self) -> Around:
-        return Around(self.links, self.store, self.configuration.current.identity, self.notify_people)
+        return Around(
+            links=self.links,
+            partitions=self.store,
+            rules=self.configuration.current.identity,
+            notify=self.notify_people,
+            append=self.sender.append,
+            lateness_ms=self.settings.lateness_ms,
+            spread=self.consents.spread,
+        )
 
     def _wake(self, partition: int) -> None:
         # a record may end after its partition went to another worker, whose sender then sends what waits
@@ -141,12 +152,23 @@ class Worker:
         await self.sender.send(self.topic(LINKS), value, 0)
 
     async def heartbeat(self) -> None:
-        """Once a second: say that this worker lives and has partitions to work on; follow the configuration."""
+        """Once a second: say that this worker lives and has partitions to work on; follow the configuration; look
+        whether Redis still stands where it was left."""
         while True:
             if self.partitions:
                 await persist(self.store.beat, "worker")
             self.configuration.maybe_reload()
+            try:
+                await self._check()
+            except Fatal as error:
+                give_up("heartbeat", error)
             await asyncio.sleep(1.0)
+
+    async def _check(self) -> None:
+        for station in list(self.partitions.values()):
+            await station.check()
+        if self.relation is not None:
+            await self.relation.check()
 
     async def advance(self, partition: int, records: Sequence[tuple[int, bytes]]) -> None:
         station = self.partitions.get(partition)

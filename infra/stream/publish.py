@@ -12,13 +12,14 @@ import msgspec
 import numpy as np
 
 from engine.consent import country_of, resolve, reveal
-from engine.ports import PersonView, Unavailable
+from engine.ports import People, PersonView, Unavailable
 from features.compute import CrossCounts, profile_values
 from features.cross import summed
 from infra.config import LiveConfiguration
+from infra.consent_opening import open_consents
 from infra.feast_layout import encode_version, tombstone
 from infra.model_store import ModelStore
-from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues, connect
+from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
@@ -39,10 +40,12 @@ CROSS_SECONDS = 1.0
 class Publisher:
     """Coalesces notices, reads the people they name and writes what follows from them."""
 
-    def __init__(self, settings: Settings, configuration: LiveConfiguration, redis: Any) -> None:
+    def __init__(
+        self, settings: Settings, configuration: LiveConfiguration, redis: Any, people: People | None = None
+    ) -> None:
         self._partitions = settings.partitions
         self._configuration = configuration
-        self._people = RedisPeople(redis, settings.partitions)
+        self._people = people or RedisPeople(redis, settings.partitions)
         self._features = RedisFeatures(redis, settings.prefix)
         self._queues = RedisQueues(redis)
         self._notices = RedisNotices(redis)
@@ -88,7 +91,7 @@ class Publisher:
     def _row(self, view: PersonView, at: int) -> ProfileRow:
         purposes = self._configuration.current.purposes
         profile = view.profile
-        consent = resolve(view.held, purposes, country_of(profile))
+        consent = resolve(view.held, purposes, country_of(profile), at)
         visible = reveal(profile, consent, bearing(purposes), purposes)
         values = np.asarray(profile_values(visible, at), dtype=np.float32)
         return ProfileRow(view.profile_id, _version(view), at, values)
@@ -124,15 +127,17 @@ class Publisher:
 
 def _version(view: PersonView) -> tuple[int, int, int]:
     """(link version, consent version, count of events): what a row or a queue's entry was derived from."""
-    return view.link_version, sum(held.version for held in view.held.values()), view.profile.state.count
+    return view.generation
 
 
 def publish_app(settings: Settings) -> faust.App:
     """The app that publishes: agent `publish` and its once-a-second work."""
-    publisher = Publisher(settings, LiveConfiguration(settings.config_dir), connect(settings.redis_url))
+    side = open_consents(settings, lambda: time.time_ns() // 1_000_000)
+    publisher = Publisher(settings, LiveConfiguration(settings.config_dir), side.redis, side.people)
     app = new_app(settings, "publish", nowhere)
     source = app.topic(topic(settings.prefix, CHANGES), value_type=bytes, internal=False)
     in_batches(app, source, "publish", publisher.take, settings.publish_ms / 1000)
+    app.task()(side.begin)
     app.task()(publisher.run)
     return app
 

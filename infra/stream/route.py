@@ -12,8 +12,9 @@ from engine.collection import Source, collected
 from engine.errors import Rejected
 from engine.events import Arrival, Event
 from engine.gateway import accept
-from engine.ports import Consents, Decisions, Log
+from engine.ports import Circumstances, Consents, Decisions, Log, People
 from engine.records import Position
+from engine.stop_messages import StopRules, muted, stop_of, stopped
 from infra.config import LiveConfiguration
 from infra.rejects import INBOX_LOG, Reject
 from infra.stream.shell import persist
@@ -27,6 +28,7 @@ class Inside(msgspec.Struct, frozen=True):
     secret: bytes
     configuration: LiveConfiguration
     log: Log
+    people: People
     consents: Consents
     decisions: Decisions
     reject: Callable[[Sequence[Reject]], Awaitable[None]]
@@ -56,12 +58,15 @@ class Router:
             received=inside.clock(),
             categories=source.categories,
             alias_type=source.alias_type,
+            consent_mode=current.signals.consent_mode,
         )
+        items = [muted(item, current.signals.stop) for item in items]
         ids = [f"inbox:{inside.incarnation()}:{partition}:{offset}:{index}" for index in range(len(items))]
         events, rejections = accept(items, arrival, current.identity, ids)
         if rejections:
             bad = [Reject(position, r.index, r.code, r.message, _alone(items[r.index], named)) for r in rejections]
             await persist(inside.reject, bad)
+        await self._stop(events, current.signals.stop)
         kept = await self._kept(events, source)
         if kept:
             await persist(inside.log.append, [*kept, *await self._outcomes(kept, arrival.received)])
@@ -69,6 +74,16 @@ class Router:
     async def _kept(self, events: list[Event], source: Source) -> list[Event]:
         held = await persist(self._inside.consents.held, [event.home for event in events]) if source.asks else {}
         return collected(events, held, source, self._inside.secret).events
+
+    async def _stop(self, events: Sequence[Event], rules: StopRules) -> None:
+        """Whoever wrote STOP gets nothing more, whatever becomes of the event itself."""
+        for event in events:
+            stop = stop_of(event, rules)
+            if stop is not None:
+                written = stopped(stop, await persist(self._inside.people.person, event.home))
+                told = Circumstances(event.source, "stop_message", event=(event.source, event.message_id))
+                if written:
+                    await persist(self._inside.consents.write, written, told)
 
     async def _outcomes(self, events: Sequence[Event], received: int) -> list[Event]:
         """An outcome event for every tracked event that says what became of a decision we know."""

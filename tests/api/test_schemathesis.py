@@ -14,9 +14,11 @@ from openapi_spec_validator import validate
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
+from api.routes import opt_in, unsubscribe
+from api.routes.erasure import ERASURE_EXAMPLE
 from infra.model_store import ModelStore
 from models.scorer import CARD_FILE
-from tests.api.seed import decide, seed
+from tests.api.seed import ANN, decide, seed
 from tests.api.serving import serving
 from tests.api.world import ADMIN, NOW, WRITE, Rig
 
@@ -55,12 +57,28 @@ async def furnished(rig: Rig) -> str:
         return str((await decide(client))["decision_id"])
 
 
+async def links(rig: Rig) -> dict[str, str]:
+    """Example tokens of the document, and tokens that open something here."""
+    async with rig.client(ADMIN) as client:
+        asked = {"profiles": [ANN], "channel": "email"}
+        unsubscribing = (await client.post("/v1/unsubscribe-links", json=asked)).json()["links"][0]["url"]
+        wanted = {"profile": ANN, "purposes": ["marketing"]}
+        confirming = (await client.post("/v1/consent/opt-in", json=wanted)).json()["url"]
+        for user in ("u-leaving", "u-left"):
+            await client.post("/v1/track", json={"userId": user, "event": "Seen"}, auth=(WRITE, ""))
+        left = (await client.delete("/v1/profiles/user_id:u-left")).json()["erasure_id"]
+    named = {unsubscribe.EXAMPLE_TOKEN: unsubscribing, opt_in.EXAMPLE_TOKEN: confirming, ERASURE_EXAMPLE: left}
+    return {example: url.rpartition("/")[2] for example, url in named.items()}
+
+
 @pytest.fixture(scope="module")
 def document(rig: Rig) -> Iterator[tuple[str, dict[str, Any]]]:
     """The address of the application and its document, whose example decision is one that exists here."""
     decision = asyncio.run(furnished(rig))
     app = rig.app
     described = json.dumps(app.openapi()).replace("aaaaaaaaaaaaaaaa.01K0000000000000000000000A", decision)
+    for example, link in asyncio.run(links(rig)).items():
+        described = described.replace(example, link)
     app.openapi_schema = json.loads(described)
     with serving(app) as url:
         yield url, app.openapi_schema

@@ -18,11 +18,17 @@ from engine.ports import ApiKey
 from engine.step import Rules
 from infra.config import Configuration, load
 from infra.memory import MemoryState
+from infra.memory_erasure import MemoryErasures, MemoryExports
+from infra.memory_findings import MemoryFindings
+from infra.memory_opt_ins import MemoryOptIns
+from infra.memory_past import MemoryPast
 from infra.memory_ports import (
     MemoryConsents,
     MemoryCross,
     MemoryDecisions,
     MemoryHealth,
+    MemoryHistory,
+    MemoryIdentities,
     MemoryKeys,
     MemoryLog,
     MemoryNotices,
@@ -30,6 +36,9 @@ from infra.memory_ports import (
     MemoryQueues,
     MemoryRejects,
 )
+from infra.memory_reads import MemoryReads
+from infra.memory_requests import MemoryRequests
+from infra.memory_reservations import MemoryReservations
 from infra.settings import DEMO_CONFIG
 from models.scorer import PriorModel, Scorer
 
@@ -108,21 +117,36 @@ class Rig:
         self.queues = MemoryQueues()
         self.rejects = MemoryRejects()
         self.keys = MemoryKeys(KEYS)
+        self.opt_ins = MemoryOptIns()
+        self.requests = MemoryRequests()
+        self.reads = MemoryReads()
         self.health = MemoryHealth()
+        self.findings = MemoryFindings()
+        self.past = MemoryPast(merged.catalogue, merged.purposes)
         self.world = World(
             people=MemoryPeople(self.state),
+            identities=MemoryIdentities(self.state),
+            history=MemoryHistory(self.state),
             log=self.log,
             consents=MemoryConsents(self.state, self.notices),
+            opt_ins=self.opt_ins,
             decisions=MemoryDecisions(self.state),
             cross=MemoryCross(self.state),
             queues=self.queues,
+            erasures=MemoryErasures(self.state),
+            exports=MemoryExports(self.state),
+            requests=self.requests,
+            reads=self.reads,
             notices=self.notices,
             rejects=self.rejects,
+            reservations=MemoryReservations(),
             keys=self.keys,
             health=self.health,
             configuration=self.configuration,
             live_model=ColdStart(),
             models=self.models,
+            past=self.past,
+            findings=self.findings,
             secret=SECRET,
             clock=self.clock,
             promote=self.promote,

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from engine.ports import Consents, Entry, Keys, Queues
+from infra.consent_opening import put_together
 from infra.ledger_store import SqlKeys, open_database
+from infra.ledger_store_consent import MEMORY, ConsentLedger, open_ledger
 from infra.memory import MemoryState
 from infra.memory_ports import MemoryConsents, MemoryKeys, MemoryNotices, MemoryQueues
 from infra.processes import RunningServer
-from infra.redis_store import RedisQueues, connect
-from infra.redis_store_consent import RedisConsents
+from infra.redis_store import RedisQueues, Runs, connect
 from tests.contracts.suites import AGENT, ConsentsSuite, KeysSuite, QueuesSuite
 from tests.servers import database
 
@@ -42,7 +43,9 @@ class TestRedisConsents(OnRedis, ConsentsSuite):
     async def opened(self) -> AsyncIterator[Consents]:
         redis = connect(database(self.server.url, DATABASE))
         await redis.flushdb()
-        yield RedisConsents(redis, 8)
+        ledger = ConsentLedger(open_ledger(MEMORY), lambda: 1000)
+        yield put_together(redis, Runs(), ledger, 8, lambda: 1000).consents
+        await ledger.close()
         await redis.aclose()
 
 

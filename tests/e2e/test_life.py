@@ -95,7 +95,7 @@ def _every_event_once(stack: Stack, events: int) -> None:
         await redis.aclose()
         return sum(lengths)
 
-    until(lambda: asyncio.run(waiting()) == 0)
+    until(lambda: asyncio.run(waiting()) == 0, patience_s=120)
     rows = [(position, index, event.message_id) for position, index, _, event in iterate(settings.archive)]
     assert len(rows) == len(set(rows)) == len({row[2] for row in rows}) == events
     assert {position.incarnation for position, _, _ in rows} == {1, 2}

@@ -196,7 +196,7 @@ def test_a_promoted_model_serves_without_a_dropped_request(stack: Stack) -> None
     asking = threading.Thread(target=keep_asking)
     asking.start()
     try:
-        stack.cli("promote", trained, "--force", "the test says so")
+        stack.cli("promote", trained, "--force", "the test says so", "--approver", "the test")
         until(lambda: trained in served[-1:])
         stack.ask("POST", "/v1/models/rollback")
         until(lambda: trained not in served[-1:])

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.carried import carried_consent
 from engine.errors import Rejected
-from engine.events import CONSENT_CHANGED, Arrival, Event, carried_consent, corrected_time, normalise, parse_time
+from engine.events import CONSENT_CHANGED, Arrival, Event, corrected_time, normalise, parse_time
 from engine.identifiers import IdentityRules
 from tests.strategies import SECRET
 

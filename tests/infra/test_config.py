@@ -103,6 +103,15 @@ BAD = {
     "refusal": ("sources.yaml", "on_refusal: drop", "on_refusal: droop", "did you mean drop?"),
     "normalise": ("identity.yaml", "normalise: phone", "normalise: fone", "did you mean phone?"),
     "yaml": ("identity.yaml", 'default_region: "US"', 'default_region: "US', "quotes"),
+    "signal": (
+        "signals.yaml",
+        "    analytics: {any: [8, 9]}",
+        "    analytic: {any: [8, 9]}",
+        "did you mean analytics?",
+    ),
+    "opt-out": ("signals.yaml", "opt_out: [sale_or_share, advertising]", "opt_out: [sale]", "sale_or_share"),
+    "consent-mode": ("signals.yaml", "analytics_storage: [analytics]", "analytics_storage: [stats]", "analytics"),
+    "scope": ("signals.yaml", "  scope: topic", "  scope: topics", "did you mean topic?"),
     "key-twice": ("identity.yaml", "  crm_id:", "  user_id:", "is there twice"),
 }
 

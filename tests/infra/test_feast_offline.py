@@ -58,7 +58,7 @@ def archive(settings: Settings, *applied: tuple[int, int, Sequence[Event]]) -> N
 
 def link(settings: Settings, offset: int, at: int, verdict: str = POSITIVE) -> None:
     claim = Claim("a-user", "user_id", "b-anon", "anonymous_id", verdict, at, "desk", "said")
-    Archive(settings.archive).append_links([(Position(1, 0, offset), encode((claim,)))], at)
+    Archive(settings.archive).append_links([TailEntry(Position(1, 0, offset), at, encode((claim,)))])
 
 
 def build(settings: Settings, terms: Terms = TERMS) -> Written:
