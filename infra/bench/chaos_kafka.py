@@ -85,7 +85,13 @@ def fetch_jars(recipe: Path, jars: Path) -> None:
     fetched = jars.with_name(f"{jars.name}.{os.getpid()}")
     goal = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={fetched}")
     run((maven, "--batch-mode", "--quiet", "--file", str(recipe), *goal))
-    fetched.rename(jars)
+    try:
+        fetched.rename(jars)
+    except OSError:
+        # somebody else was quicker
+        shutil.rmtree(fetched, ignore_errors=True)
+        if not jars.is_dir():
+            raise
 
 
 def run(command: tuple[str, ...]) -> None:
