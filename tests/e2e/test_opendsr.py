@@ -45,7 +45,13 @@ def test_requests_are_carried_out_and_reads_are_kept(tmp_path: Path) -> None:
         with stack.client() as client:
             assert client.get("/v1/profiles/user_id:u-leaving").status_code == 404
         profile_id = stack.ask("GET", "/v1/profiles/user_id:u-staying")["profile_id"]
-        earlier = _lines(stack.ask("GET", "/v1/audit", params={"profile": "user_id:u-staying", "limit": 1000}))
+        auditor = stack.cli("keys", "add", "looking-on", "--role", "auditor").split(":")[1].split()[0]
+        with stack.client(auditor) as client:
+            # processes learn of a new key within a second
+            until(lambda: client.get("/v1/audit").status_code == 200)
+            seen = client.get("/v1/audit", params={"profile": "user_id:u-staying", "limit": 1000})
+        assert seen.status_code == 200, seen.text
+        earlier = _lines(seen.json())
         for _ in range(5):
             stack.ask("GET", "/v1/profiles/user_id:u-staying")
         database = stack.settings.database
