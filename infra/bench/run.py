@@ -60,7 +60,8 @@ BENCHES: dict[str, Bench] = {
     "chaos": chaos.run,
 }
 # it takes long, needs Java, and measures nothing: it proves
-ONLY_WHEN_NAMED = frozenset({"chaos"})
+# these take a quarter of an hour or more
+ONLY_WHEN_NAMED = frozenset({"chaos", "memory"})
 
 
 def chosen(names: str) -> list[str]:
