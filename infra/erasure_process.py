@@ -10,12 +10,11 @@ from features.views import PROFILE
 from infra.config import LiveConfiguration
 from infra.erasure import Erasing, Reach
 from infra.erasure_stores import (
-    LedgerPayloads,
     OfflineFeatures,
     OnlineFeatures,
-    OptInRequests,
     OutreachQueues,
     PromisedContacts,
+    SqlRows,
 )
 from infra.feast_paths import offline_path
 from infra.kafka_log import KafkaLog
@@ -69,8 +68,8 @@ def open_erasing(settings: Settings, redis: RedisClient, clock: Callable[[], int
                 OnlineFeatures(people, RedisFeatures(redis, settings.prefix)),
                 OutreachQueues(people, RedisQueues(redis), queues),
                 OfflineFeatures(offline_path(settings.data_dir, PROFILE), PROFILE.join_keys[0]),
-                LedgerPayloads(ledger.erase_payloads),
-                OptInRequests(SqlOptIns(open_database(settings.database)).erase),
+                SqlRows("consent ledger payloads", ledger.erase_payloads),
+                SqlRows("double opt-ins", SqlOptIns(open_database(settings.database)).erase),
                 PromisedContacts(RedisReservations(redis, settings.partitions)),
             ),
             trained=lambda: _trained(ModelStore(settings.models_dir)),

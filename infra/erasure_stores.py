@@ -77,24 +77,11 @@ class OutreachQueues:
         return gone
 
 
-class LedgerPayloads:
-    """Payload and salt of the consent ledger's rows; the chain over their hashes stays."""
+class SqlRows:
+    """Rows of the database about these people: payloads of the consent ledger, whose chain stays, and the like."""
 
-    name = "consent ledger payloads"
-
-    def __init__(self, erase_payloads: Callable[[Sequence[str]], int]) -> None:
-        self._erase_payloads = erase_payloads
-
-    async def erase(self, ids: Sequence[str], before: int) -> int:
-        return await asyncio.to_thread(self._erase_payloads, ids)
-
-
-class OptInRequests:
-    """Double opt-ins that were asked for, confirmed or not."""
-
-    name = "double opt-ins"
-
-    def __init__(self, erase: Callable[[Sequence[str]], int]) -> None:
+    def __init__(self, name: str, erase: Callable[[Sequence[str]], int]) -> None:
+        self.name = name
         self._erase = erase
 
     async def erase(self, ids: Sequence[str], before: int) -> int:

@@ -1,17 +1,14 @@
 """Erasure jobs and their certificates in SQL, so that they outlive every process. Knows tables; nothing of erasing."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy import BigInteger, Column, ColumnElement, MetaData, String, Table, Text, delete, insert, select, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from engine.erasure_job import COMPLETED, Job
-from engine.ports import Unavailable
-from infra.ledger_store_tables import make_tables
+from infra.ledger_store_tables import answered, make_tables
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +23,6 @@ _JOBS = Table(
     Column("document", Text, nullable=False),
 )
 _JOB = msgspec.json.Decoder(Job)
-_SILENT = "the database does not answer; try again in a moment"
 
 
 class SqlErasures:
@@ -38,23 +34,23 @@ class SqlErasures:
 
     async def save(self, job: Job) -> None:
         """Keep the job as it is now."""
-        await _answered(self._save, job)
+        await answered(self._save, job)
 
     async def find(self, job_id: str) -> Job | None:
-        found = await _answered(self._where, _JOBS.c.id == job_id)
+        found = await answered(self._where, _JOBS.c.id == job_id)
         return next(iter(found), None)
 
     async def drop(self, job_id: str) -> None:
-        await _answered(self._drop, job_id)
+        await answered(self._drop, job_id)
 
     async def unfinished(self) -> Sequence[Job]:
         """Everything asked for that is not completed, oldest first."""
-        return await _answered(self._where, _JOBS.c.status != COMPLETED)
+        return await answered(self._where, _JOBS.c.status != COMPLETED)
 
     async def suppressed(self, since: int) -> Mapping[str, int]:
         """For every id that was erased at `since` (ms) or later: what is dated before which moment (ms) is gone."""
         reached: dict[str, int] = {}
-        jobs = await _answered(self._where, _JOBS.c.before >= since)
+        jobs = await answered(self._where, _JOBS.c.before >= since)
         for job in jobs:
             for identity in job.identifiers:
                 reached[identity] = max(reached.get(identity, 0), job.before)
@@ -62,7 +58,7 @@ class SqlErasures:
 
     async def forget_ids(self, until: int) -> int:
         """Take the ids out of certificates of erasures older than `until` (ms): nothing late can come any more."""
-        jobs = await _answered(self._where, (_JOBS.c.before < until) & (_JOBS.c.status == COMPLETED))
+        jobs = await answered(self._where, (_JOBS.c.before < until) & (_JOBS.c.status == COMPLETED))
         old = [job for job in jobs if job.identifiers or job.subject]
         for job in old:
             await self.save(msgspec.structs.replace(job, identifiers=(), subject=""))
@@ -84,10 +80,3 @@ class SqlErasures:
         with self._engine.connect() as connection:
             rows = connection.execute(select(_JOBS.c.document).where(wanted).order_by(_JOBS.c.requested_at)).all()
         return [_JOB.decode(row.document) for row in rows]
-
-
-async def _answered(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    try:
-        return await asyncio.to_thread(call, *args, **kwargs)
-    except SQLAlchemyError as error:
-        raise Unavailable(_SILENT) from error

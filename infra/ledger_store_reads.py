@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.audit import Read, Sought
 from engine.ports import Unavailable
-from infra.ledger_store_tables import make_tables
+from infra.ledger_store_tables import answered, make_tables
 
 log = logging.getLogger("rapport.audit")
 WRITE_SECONDS = 0.5
@@ -63,10 +63,7 @@ class SqlReads:
     async def sought(self, sought: Sought) -> list[tuple[int, Read]]:
         """This process's own lines are written first; another's come within a second."""
         await self.flush()
-        try:
-            return await asyncio.to_thread(self._found, sought)
-        except SQLAlchemyError as error:
-            raise Unavailable("the database does not answer; try again in a moment") from error
+        return await answered(self._found, sought)
 
     async def begin(self) -> None:
         self._task = asyncio.create_task(self._keep_writing())

@@ -1,8 +1,7 @@
 """Data subjects' requests in SQL, so that none is forgotten and each is carried out by one process. Knows the table;
 what a request is and when it is due, `engine.data_request` says."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -21,12 +20,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.exc import IntegrityError
 
 from engine.data_request import CANCELLED, IN_PROGRESS, PATIENCE_MS, PENDING, DataRequest
-from engine.ports import Unavailable
-from infra.ledger_store_tables import make_tables
+from infra.ledger_store_tables import answered, changed, make_tables
 
 T = TypeVar("T")
 _METADATA = MetaData()
@@ -78,33 +75,35 @@ class SqlRequests:
         make_tables(_METADATA, engine)
 
     async def add(self, request: DataRequest) -> DataRequest:
-        return await self._run(lambda: self._added(request))
+        return await answered(lambda: self._added(request))
 
     async def find(self, request_id: str) -> DataRequest | None:
-        return next(iter(await self._run(lambda: self._where(_REQUESTS.c.id == request_id))), None)
+        return next(iter(await answered(lambda: self._where(_REQUESTS.c.id == request_id))), None)
 
     async def cancel(self, request_id: str) -> bool:
         pending = and_(_REQUESTS.c.id == request_id, _REQUESTS.c.state == PENDING)
-        return bool(await self._run(lambda: self._changed(update(_REQUESTS).where(pending).values(state=CANCELLED))))
+        return bool(
+            await answered(lambda: changed(self._engine, update(_REQUESTS).where(pending).values(state=CANCELLED)))
+        )
 
     async def claim(self, at: int) -> list[DataRequest]:
-        return await self._run(lambda: self._claimed(at))
+        return await answered(lambda: self._claimed(at))
 
     async def settle(self, request_id: str, state: str, jobs: Sequence[str]) -> None:
         change = update(_REQUESTS).where(_REQUESTS.c.id == request_id).values(state=state, jobs=_text(list(jobs)))
-        await self._run(lambda: self._changed(change))
+        await answered(changed, self._engine, change)
 
     async def forget(self, until: int) -> int:
         row = _REQUESTS.c
         old = and_(row.received_at < until, row.state != PENDING, row.subjects != _NONE)
-        return await self._run(lambda: self._changed(update(_REQUESTS).where(old).values(subjects=_NONE)))
+        return await answered(lambda: changed(self._engine, update(_REQUESTS).where(old).values(subjects=_NONE)))
 
     def _added(self, request: DataRequest) -> DataRequest:
         row = {"id": request.id, "state": request.state, "received_at": request.received_at, "due_at": request.due_at}
         plain = msgspec.structs.replace(request, subjects=())
         row |= {"jobs": _NONE, "subjects": _text(request.subjects), "document": _text(plain)}
         try:
-            self._changed(insert(_REQUESTS).values(row))
+            changed(self._engine, insert(_REQUESTS).values(row))
         except IntegrityError:
             return self._where(_REQUESTS.c.id == request.id)[0]
         return request
@@ -114,7 +113,7 @@ class SqlRequests:
         found = []
         for request in self._where(_due(at)):
             mine = and_(_REQUESTS.c.id == request.id, _due(at))
-            if self._changed(update(_REQUESTS).where(mine).values(state=IN_PROGRESS, started_at=at)):
+            if changed(self._engine, update(_REQUESTS).where(mine).values(state=IN_PROGRESS, started_at=at)):
                 found.append(msgspec.structs.replace(request, state=IN_PROGRESS, started_at=at))
         return found
 
@@ -122,13 +121,3 @@ class SqlRequests:
         with self._engine.connect() as connection:
             rows = connection.execute(select(_REQUESTS).where(wanted).order_by(_REQUESTS.c.received_at)).all()
         return [_request(row) for row in rows]
-
-    def _changed(self, statement: UpdateBase) -> int:
-        with self._engine.begin() as connection:
-            return connection.execute(statement).rowcount
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.to_thread(work)
-        except SQLAlchemyError as error:
-            raise Unavailable("the database does not answer; try again in a moment") from error

@@ -1,19 +1,15 @@
 """Double opt-ins in SQL, each under the hash of its token: whoever reads the table cannot confirm anything. Knows the
 table; nothing of links or pages."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, delete, insert, select, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.sql.dml import UpdateBase
 
 from engine.opt_in import PENDING, OptIn
-from engine.ports import Unavailable
-from infra.ledger_store_tables import make_tables
+from infra.ledger_store_tables import answered, changed, make_tables
 
 T = TypeVar("T")
 _METADATA = MetaData()
@@ -47,19 +43,19 @@ class SqlOptIns:
             "state": opt_in.state,
             "settled_at": opt_in.settled_at,
         }
-        await self._run(lambda: self._changed(insert(_OPT_INS).values(row)))
+        await answered(lambda: changed(self._engine, insert(_OPT_INS).values(row)))
 
     async def find(self, token: str) -> OptIn | None:
-        return await self._run(lambda: self._found(token))
+        return await answered(self._found, token)
 
     async def settle(self, token: str, state: str, at: int) -> bool:
         pending = (_OPT_INS.c.token == token) & (_OPT_INS.c.state == PENDING)
         change = update(_OPT_INS).where(pending).values(state=state, settled_at=at)
-        return bool(await self._run(lambda: self._changed(change)))
+        return bool(await answered(changed, self._engine, change))
 
     def erase(self, identities: Sequence[str]) -> int:
         """Remove everything asked of these identifiers; returns how many rows went."""
-        return self._changed(delete(_OPT_INS).where(_OPT_INS.c.identity.in_(identities)))
+        return changed(self._engine, delete(_OPT_INS).where(_OPT_INS.c.identity.in_(identities)))
 
     def _found(self, token: str) -> OptIn | None:
         with self._engine.connect() as connection:
@@ -68,13 +64,3 @@ class SqlOptIns:
             return None
         asked = msgspec.json.decode(row.asked, type=OptIn)
         return msgspec.structs.replace(asked, state=row.state, settled_at=row.settled_at)
-
-    def _changed(self, statement: UpdateBase) -> int:
-        with self._engine.begin() as connection:
-            return connection.execute(statement).rowcount
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.to_thread(work)
-        except OperationalError as error:
-            raise Unavailable("the database does not answer") from error

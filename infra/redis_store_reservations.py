@@ -3,6 +3,7 @@ that many who decide at once never promise more than the caps. Knows no cap by n
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
@@ -67,10 +68,7 @@ class RedisReservations:
         pipe = self._redis.pipeline(transaction=False)
         for identity in ids:
             pipe.hgetall(self._key(identity))
-        try:
-            answers = await pipe.execute()
-        except RedisError as error:
-            raise _away() from error
+        answers = await _executed(pipe)
         found = {identity: _read(fields, at) for identity, fields in zip(ids, answers, strict=True)}
         return [_reserved(view, found) for view in views]
 
@@ -79,7 +77,7 @@ class RedisReservations:
         pipe = self._redis.pipeline(transaction=False)
         for identity in identities:
             pipe.delete(self._key(identity))
-        return sum(map(int, await pipe.execute()))
+        return sum(map(int, await _executed(pipe)))
 
     async def take(self, wanted: Sequence[Taking]) -> list[bool]:
         try:
@@ -92,10 +90,7 @@ class RedisReservations:
         for identity, tokens in promises.items():
             if tokens:
                 pipe.hdel(self._key(identity), *tokens)
-        try:
-            await pipe.execute()
-        except RedisError as error:
-            raise _away() from error
+        await _executed(pipe)
 
     async def _one(self, taking: Taking) -> bool:
         expires = taking.at + taking.lasting
@@ -106,6 +101,14 @@ class RedisReservations:
 
 def _ids(view: PersonView) -> tuple[str, ...]:
     return view.members or (view.profile_id,)
+
+
+async def _executed(pipe: Any) -> list[Any]:
+    try:
+        answers: list[Any] = await pipe.execute()
+    except RedisError as error:
+        raise _away() from error
+    return answers
 
 
 def _away() -> Unavailable:

@@ -14,7 +14,7 @@ from engine.erasure import erase_event
 from engine.erasure_job import COMPLETED, IN_PROGRESS, TrainedOn
 from infra.archive import Archive, iterate, iterate_links, read_events
 from infra.archiver import Archiver
-from infra.erasure_stores import LedgerPayloads
+from infra.erasure_stores import SqlRows
 from infra.export import StoredExports
 from infra.model_store import ModelStore
 from infra.processes import RunningServer
@@ -49,7 +49,7 @@ async def test_every_store_of_every_member(house: House) -> None:
     }
     assert told["archive events"] == 3
     assert told["links archive"] == 2
-    assert await LedgerPayloads(bed.ledger.erase_payloads).erase([ANN, COOKIE, MAIL], BEFORE) == 3
+    assert await SqlRows("consent ledger payloads", bed.ledger.erase_payloads).erase([ANN, COOKIE, MAIL], BEFORE) == 3
     assert await features.read_profile(ANN) is None
     for identity in (ANN, COOKIE, MAIL):
         view = await bed.people.person(identity)
