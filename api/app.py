@@ -43,6 +43,7 @@ from api.throttle import Throttle
 
 # asked for in this order at every request, so what is asked most comes first
 ROUTERS = (
+    decisions.direct,
     decisions.router,
     replay.router,
     ingest.router,

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.answers import purposes_of
 from api.audit import DECISION, noted
 from api.deps import WorldNow, require
+from api.direct import Direct
 from api.documents import answer, json_body, problems
 from api.erased import refuse_erased
 from api.errors import Problem
@@ -30,7 +31,9 @@ from engine.ports import ApiKey, Unavailable
 from engine.records import DecisionRecord
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
-Decider = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "admin"))]
+# what is asked hundreds of times a second
+direct = APIRouter(prefix="/v1", tags=["decisions"], route_class=Direct)
+DECIDER = Depends(require("agent", "marketer", "engineer", "admin"))
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "auditor", "admin"))]
 CHUNK = 50
 AT_ONCE = 3
@@ -54,14 +57,15 @@ def serving_of(request: Request) -> Serving:
     return found
 
 
-@router.post(
+@direct.post(
     "/decisions",
+    dependencies=[DECIDER],
     summary="Decide what to do for one customer",
     response_class=Response,
     responses={200: answer(DecisionAnswer, "The decision; it is logged and acknowledged"), **problems()},
     openapi_extra=json_body(DecisionAsk, EXAMPLE),
 )
-async def decide(request: Request, _key: Decider) -> Response:
+async def decide(request: Request) -> Response:
     """Rank the actions of a placement for a person. Somebody unknown is decided on context alone."""
     record = await serving_of(request).decide(await read_json(request, _ASK))
     return json_answer(record.answer)
@@ -133,8 +137,9 @@ async def _answers(serving: Serving, request: Request) -> AsyncGenerator[bytes]:
             task.cancel()
 
 
-@router.post(
+@direct.post(
     "/decisions/bulk",
+    dependencies=[DECIDER],
     summary="Decide for many customers",
     response_class=Lines,
     responses={
@@ -144,7 +149,7 @@ async def _answers(serving: Serving, request: Request) -> AsyncGenerator[bytes]:
     # described as JSON, which one row is: tools that make requests from this document cannot write NDJSON
     openapi_extra=json_body(DecisionAsk, EXAMPLE, f"{NDJSON}: one such object per line, without a list around them"),
 )
-async def decide_bulk(request: Request, _key: Decider) -> Response:
+async def decide_bulk(request: Request) -> Response:
     """NDJSON in and out: one decision request per line. A row that cannot be answered says so in its own line."""
     return Lines(_answers(serving_of(request), request))
 
