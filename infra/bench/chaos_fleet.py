@@ -140,7 +140,17 @@ class Fleet:
         await self._again("redis")
 
     async def _again(self, name: str) -> None:
-        self.servers[name] = await (self._redis.start() if name == "redis" else self._kafka.start())
+        """Start a server that died, as often as whoever runs it would."""
+        server = self._redis if name == "redis" else self._kafka
+        for last in (False, False, True):
+            try:
+                self.servers[name] = await server.start()
+            except ServerFailed:
+                if last:
+                    raise
+                self.exits[f"{name} at its start"] += 1
+            else:
+                return
 
     async def pause(self, name: str, seconds: float) -> None:
         """Stop a process for longer than its group waits for it, and let it go on where it was."""
