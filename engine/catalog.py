@@ -179,6 +179,7 @@ class Catalogue:
         self.rules = {action.id: Rule(action.when) for action in documents.actions}
         self.queue_rules = {q.id: (Rule(q.when), Rule(q.urgency)) for q in documents.queues}
         self.segment = Rule(documents.segment)
+        self.weight_keys = frozenset(key for action in documents.actions for key in action.weights)
         self.categories = tuple(sorted({action.category for action in documents.actions}))
         self._placed = {p: tuple(a for a in documents.actions if p in a.placements) for p in self.placements}
 

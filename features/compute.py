@@ -211,18 +211,25 @@ def fill(seen: Sequence[Observed], offer: Offer) -> Row:
     rows[:, _SLICES["context"]] = context_values(offer.context, offer.at)
     rows[:, _SLICES["action"]] = [action_values(a) for a in offer.actions] if offer.views is None else offer.views
     rows[:, _SLICES["cross"]] = [_cross_list(a, c) for a, c in zip(offer.actions, offer.cross, strict=True)]
-    rows[:, _SLICES["profile"]] = seen[0].profile
-    pairs: dict[tuple[int, str, str], list[float]] = {}
-    histories = []
-    for index, (one, action) in enumerate(zip(seen, offer.actions, strict=True)):
-        if one is not seen[0]:
-            rows[index, _SLICES["profile"]] = one.profile
+    # few people have more than two views of themselves, and few actions a category of their own: each is made once
+    views: dict[int, int] = {}
+    pairs: dict[tuple[int, str, str], int] = {}
+    profiles: list[Row] = []
+    histories: list[list[float]] = []
+    whose, whats = [], []
+    for one, action in zip(seen, offer.actions, strict=True):
+        view = views.setdefault(id(one), len(profiles))
+        if view == len(profiles):
+            profiles.append(one.profile)
         last = one.visible.latest.get("action")
-        key = (id(one), action.category, action.id if last is not None and last.value == action.id else "")
-        if key not in pairs:
-            pairs[key] = _pair_list(one.visible, action.category, action.id, offer.at)
-        histories.append(pairs[key])
-    rows[:, _SLICES["pair"]] = histories
+        key = (view, action.category, action.id if last is not None and last.value == action.id else "")
+        pair = pairs.setdefault(key, len(histories))
+        if pair == len(histories):
+            histories.append(_pair_list(one.visible, action.category, action.id, offer.at))
+        whose.append(view)
+        whats.append(pair)
+    rows[:, _SLICES["profile"]] = np.asarray(profiles)[whose]
+    rows[:, _SLICES["pair"]] = np.asarray(histories, dtype=np.float32)[whats]
     return rows
 
 

@@ -2,7 +2,7 @@
 Knows nothing of how the slate was drawn."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -152,12 +152,17 @@ def applies(key: str, context: Mapping[str, Any]) -> bool:
     return value is not None and str(value) == wanted
 
 
-def context_weight(action: Action, context: Mapping[str, Any]) -> float:
-    """The product of the action's weights that apply to this context; 1 where none does."""
+def holding(keys: Iterable[str], context: Mapping[str, Any]) -> frozenset[str]:
+    """The weights' keys that hold for this context; none where it names nothing."""
+    return frozenset(key for key in keys if applies(key, context)) if context else frozenset()
+
+
+def context_weight(action: Action, holding: frozenset[str]) -> float:
+    """The product of the action's weights whose keys hold; 1 where none does."""
     product = 1.0
-    # most actions have no weights, and most contexts name nothing
-    for key, factor in action.weights.items() if context else ():
-        if applies(key, context):
+    # most actions have no weights, and most contexts make none hold
+    for key, factor in action.weights.items() if holding else ():
+        if key in holding:
             product *= factor
     return product
 

@@ -20,7 +20,7 @@ from engine.records import DecisionRecord, Position
 from engine.reservation import most_shown, once_per_group
 from features.compute import Context, CrossCounts, Offer, action_values, fill
 from features.spec import COLUMNS
-from models.answer import context_weight
+from models.answer import context_weight, holding
 from models.gate import Person, Screened, Sights, bearing, screen, segment_of
 from models.record import Drawn, Weighed, record_of
 from models.scorer import Model, Rows, Scorer
@@ -98,7 +98,7 @@ def redecide(question: Question, sights: Sights, setting: Setting) -> DecisionRe
 
 
 def drawn_record(weighed: Weighed, chances: Sequence[float], setting: Setting) -> DecisionRecord:
-    record = record_of(weighed, _draw(weighed, chances, setting.model), setting.catalogue, setting.model.version)
+    record = record_of(weighed, _draw(weighed, chances, setting), setting.catalogue, setting.model.version)
     return sealed(record, weighed.sights.person, setting.catalogue)
 
 
@@ -178,11 +178,11 @@ def _rows(person: Person, screened: Screened, where: tuple[str, Sequence[CrossCo
     return fill([sight.observed for sight in screened.sights], offer)
 
 
-def _draw(weighed: Weighed, chances: Sequence[float], model: Scorer) -> Drawn:
-    context = weighed.sights.person.context
-    votes = draws_of(weighed, model)
+def _draw(weighed: Weighed, chances: Sequence[float], setting: Setting) -> Drawn:
+    held = holding(setting.catalogue.weight_keys, weighed.sights.person.context)
+    votes = draws_of(weighed, setting.model)
     scored = tuple(
-        Scored(a.id, chance, a.value, context_weight(a, context), a.lever, a.explorable, a.group, drawn)
+        Scored(a.id, chance, a.value, context_weight(a, held), a.lever, a.explorable, a.group, drawn)
         for a, chance, drawn in zip(weighed.screened.actions, chances, votes, strict=True)
     )
     policy = Policy(weighed.placement.exploration, weighed.limit, weighed.placement.unique_groups)
