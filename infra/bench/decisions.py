@@ -120,15 +120,13 @@ def _found(steady: Sequence[Sent], rush: Sequence[Sent]) -> Found:
 
 
 def _rows(size: Size, ours: Found, floor: Found) -> list[Row]:
-    share = SHARE if size.p50 else None
-
-    def row(what: str, value: float, unit: str, target: Target | None = None) -> Row:
-        named = f"{size.candidates} candidates, {what}"
+    def row(what: str, value: float, unit: str, bounds: tuple[Target | None, Target | None]) -> Row:
+        named, (target, share) = f"{size.candidates} candidates, {what}", bounds
         return Row("decisions", named, value, unit, target=target, ratio_target=share, beside=FLOOR_IS)
 
-    rate = f"{size.rate:.0f} requests/s"
+    rate, share = f"{size.rate:.0f} requests/s", SHARE if size.p50 else None
     return [
-        less(row(f"{rate}: p50", ours.p50, "ms", size.p50), floor.p50),
-        less(row(f"{rate}: p99", ours.p99, "ms", size.p99), floor.p99),
-        more(row(f"{CONNECTIONS} connections", ours.most, "requests/s"), floor.most),
+        less(row(f"{rate}: p50", ours.p50, "ms", (size.p50, share)), floor.p50),
+        less(row(f"{rate}: p99", ours.p99, "ms", (size.p99, None)), floor.p99),
+        more(row(f"{CONNECTIONS} connections", ours.most, "requests/s", (None, share)), floor.most),
     ]
