@@ -55,6 +55,12 @@ async def published(settings: Settings) -> bool:
     return await _committed(settings, CHANGES, "publish")
 
 
+async def taken(settings: Settings) -> int:
+    """How many notices the publisher has taken."""
+    async with _Reader(settings, CHANGES, f"{settings.prefix}rapport-publish") as reader:
+        return sum([await reader.committed(n) for n in range(reader.count)])
+
+
 async def _committed(settings: Settings, name: str, role: str) -> bool:
     async with _Reader(settings, name, f"{settings.prefix}rapport-{role}") as reader:
         ends = await reader.ends()
@@ -70,8 +76,8 @@ class _Reader:
     """Looks at one topic, on behalf of a group it does not join."""
 
     def __init__(self, settings: Settings, name: str, group: str | None) -> None:
-        count = partition_counts(settings.partitions)[name]
-        self._places = [TopicPartition(topic(settings.prefix, name), p) for p in range(count)]
+        self.count = partition_counts(settings.partitions)[name]
+        self._places = [TopicPartition(topic(settings.prefix, name), p) for p in range(self.count)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap(settings.kafka_url), group_id=group, enable_auto_commit=False
         )

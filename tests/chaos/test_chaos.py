@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.redis,
     pytest.mark.slow,
     # a minute on a quiet machine; where other things run too everything takes longer
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
 ]
 
 
