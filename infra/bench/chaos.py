@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from infra.bench.bed import Place
 from infra.bench.chaos_check import Checker, Verdict
@@ -219,7 +220,7 @@ class Chaos:
         while (now := await self._told()) != before:
             before = now
             await asyncio.sleep(QUIET_SECONDS)
-        await self._until(published, lambda: taken(self._fleet.settings))
+        await self._until(published, self._taken)
 
     async def _until(self, done: Callable[[Settings], Awaitable[bool]], reached: Callable[[], Awaitable[int]]) -> None:
         """Until it is done. A busy machine is slow, not wrong: the stream stands still only where nothing moves."""
@@ -230,6 +231,13 @@ class Chaos:
                 stood, since = now, time.monotonic()
             elif time.monotonic() - since > PATIENCE_SECONDS:
                 raise RuntimeError(f"{done.__name__}: the stream stands at {now}:\n{self._fleet.last_words()}")
+
+    async def _taken(self) -> int:
+        """How many notices the publisher has taken; -1 while the broker does not say."""
+        try:
+            return await taken(self._fleet.settings)
+        except KafkaError:
+            return -1
 
     async def _told(self) -> int:
         """How many notices of changes there are."""
