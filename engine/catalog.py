@@ -10,13 +10,11 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from cel_expr_python import cel
 
 from engine.errors import InvalidCatalogue
+from engine.rules import Rule, RuleList
 from engine.signals import CHANNELS, DAY, LONGEST_CATEGORY
 
-FACTS = ("traits", "signals", "context")
-_ENVIRONMENT = cel.NewEnv(variables={name: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for name in FACTS})
 WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 _PLACE = re.compile(r" - at (?:key in )?`\$\.?(.*?)`$")
 Problem = tuple[str, str]
@@ -110,48 +108,6 @@ class Documents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: str = "en"
 
 
-class Facts:
-    """The values rules may look at; building it once lets every rule of a decision share the conversion."""
-
-    def __init__(self, traits: Mapping[str, Any], signals: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-        self.activation = _ENVIRONMENT.Activation({"traits": traits, "signals": signals, "context": context})
-
-
-class Rule:
-    """A compiled CEL expression. Whatever cannot be evaluated (a masked or missing value) is not true."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self._compiled = None if source.strip() == "true" else _compile(source)
-
-    def names(self, part: str) -> bool:
-        """Whether the expression may look at this part of the facts."""
-        return part in self.source
-
-    def holds(self, facts: Facts) -> bool:
-        if self._compiled is None:
-            return True
-        return self._compiled.eval(facts.activation).value() is True
-
-    def number(self, facts: Facts) -> float | None:
-        value = 1.0 if self._compiled is None else self._compiled.eval(facts.activation).value()
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    def text(self, facts: Facts) -> str | None:
-        if self._compiled is None:
-            return None
-        result = self._compiled.eval(facts.activation)
-        # an evaluation error also has text (its message); only its type tells it from a value
-        return str(result.value()) if result.type() == cel.Type.STRING else None
-
-
-def _compile(source: str) -> Any:
-    try:
-        return _ENVIRONMENT.compile(source)
-    except RuntimeError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-
-
 def instant(day: str | None, otherwise: int) -> int:
     """The moment (ms) an ISO 8601 date or time stands for, UTC where it names no zone."""
     if day is None:
@@ -163,6 +119,14 @@ def instant(day: str | None, otherwise: int) -> int:
 def digest_of(value: msgspec.Struct) -> str:
     """What a configured value is, whatever its author calls it: a hash of its content in the order it was written."""
     return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
+
+
+class Eligibility(msgspec.Struct, frozen=True, eq=False):
+    """The rules of a placement's actions of one purpose, and the places of those actions."""
+
+    purpose: str
+    places: tuple[int, ...]
+    rules: RuleList
 
 
 class Catalogue:
@@ -182,9 +146,19 @@ class Catalogue:
         self.weight_keys = frozenset(key for action in documents.actions for key in action.weights)
         self.categories = tuple(sorted({action.category for action in documents.actions}))
         self._placed = {p: tuple(a for a in documents.actions if p in a.placements) for p in self.placements}
+        self._eligibility = {placement: tuple(self._by_purpose(actions)) for placement, actions in self._placed.items()}
 
     def placed(self, placement: str) -> tuple[Action, ...]:
         return self._placed[placement]
+
+    def eligibility(self, placement: str) -> tuple[Eligibility, ...]:
+        """The rules of the actions placed there, together for each purpose."""
+        return self._eligibility[placement]
+
+    def _by_purpose(self, actions: Sequence[Action]) -> Iterator[Eligibility]:
+        for purpose in dict.fromkeys(action.purpose for action in actions):
+            places = tuple(place for place, action in enumerate(actions) if action.purpose == purpose)
+            yield Eligibility(purpose, places, RuleList([self.rules[actions[place].id] for place in places]))
 
 
 def _unknown(field: str, names: Iterable[str], known: Collection[str]) -> Iterator[Problem]:

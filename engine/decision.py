@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from engine.catalog import WINDOWS, Action, Catalogue, ContactPolicy, Exploration, Facts, Placement, instant
+from engine.catalog import WINDOWS, Action, Catalogue, ContactPolicy, Exploration, Placement, instant
 from engine.consent import Consent, Visible
 from engine.profile import Contact
+from engine.rules import Facts
 from engine.signals import DAY
 
 
@@ -89,16 +90,32 @@ def is_quiet(hour: int, policy: ContactPolicy) -> bool:
 
 
 def _running(action: Action, at: int) -> bool:
-    return instant(action.start, 0) <= at < instant(action.end, 1 << 62)
+    # most actions have no end
+    return action.start is action.end is None or instant(action.start, 0) <= at < instant(action.end, 1 << 62)
+
+
+def _ineligible(action: Action, at: int, *, holds: bool) -> Blocked | None:
+    if not _running(action, at):
+        return Blocked(action.id, "validity", "the action is not running now")
+    if not holds:
+        return Blocked(action.id, "eligibility", f"not eligible: {action.when}")
+    return None
 
 
 def eligible(action: Action, catalogue: Catalogue, facts: Facts, at: int) -> Blocked | None:
     """Whether the action is running and its rule holds for these facts."""
-    if not _running(action, at):
-        return Blocked(action.id, "validity", "the action is not running now")
-    if not catalogue.rules[action.id].holds(facts):
-        return Blocked(action.id, "eligibility", f"not eligible: {action.when}")
-    return None
+    return _ineligible(action, at, holds=catalogue.rules[action.id].holds(facts))
+
+
+def ineligible(catalogue: Catalogue, placement: str, facts_of: Callable[[str], Facts], at: int) -> list[Blocked | None]:
+    """`eligible` for all that is placed there, in order; `facts_of` says what may be seen for a purpose. Rules of one
+    purpose are asked together."""
+    actions = catalogue.placed(placement)
+    found: list[Blocked | None] = [None] * len(actions)
+    for group in catalogue.eligibility(placement):
+        for place, holds in zip(group.places, group.rules.hold(facts_of(group.purpose)), strict=True):
+            found[place] = _ineligible(actions[place], at, holds=holds)
+    return found
 
 
 def permitted(action: Action, placement: Placement, consent: Consent) -> Blocked | None:

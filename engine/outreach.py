@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from engine.catalog import Catalogue, ContactPolicy, Facts, Queue
+from engine.catalog import Catalogue, ContactPolicy, Queue
 from engine.decision import Scored, is_quiet, local_hour
 from engine.ports import Entry
+from engine.rules import Facts
 
 
 def urgency_of(queue: Queue, catalogue: Catalogue, facts: Facts) -> float | None:

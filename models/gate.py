@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.catalog import Action, Catalogue, Facts, Placement, Rule
+from engine.catalog import Action, Catalogue, Placement
 from engine.consent import (
     LATEST_PURPOSE,
     PAIR_PURPOSE,
@@ -16,8 +16,9 @@ from engine.consent import (
     Visible,
     reveal,
 )
-from engine.decision import Blocked, Moments, eligible, permitted, rested
+from engine.decision import Blocked, Moments, ineligible, permitted, rested
 from engine.profile import Contact, Profile
+from engine.rules import Facts, Rule
 from engine.wishes import as_wished
 from features.compute import Observed, observe
 
@@ -119,10 +120,11 @@ def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hour: int
     now = Moments(sights.person.at, hour)
     passed: list[tuple[Action, Sight]] = []
     blocked: list[Blocked] = []
-    for action in catalogue.placed(placement.id):
+    out = ineligible(catalogue, placement.id, lambda purpose: sights.of(purpose).facts, now.at)
+    for action, held_out in zip(catalogue.placed(placement.id), out, strict=True):
         sight = sights.of(action.purpose)
         held = (
-            eligible(action, catalogue, sight.facts, now.at)
+            held_out
             or permitted(action, placement, sights.person.consent)
             or rested(action, placement, sight.answers, catalogue.policy, now)
             or as_wished(action, placement, sights.person.consent, sight.answers.contacts, now)

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.catalog import Facts
 from engine.consent import CONTRACT, Answer, Consent, trait_purpose
 from engine.profile import Trait
 from engine.records import DecisionRecord
+from engine.rules import Facts
 from features.compute import Observed
 from features.spec import BY_VIEW
 from models.explain import explain

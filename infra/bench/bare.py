@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from engine.catalog import Facts
+from engine.rules import Facts
 from infra.config import load
 from infra.kafka_log import bootstrap
 from infra.model_store import ModelStore

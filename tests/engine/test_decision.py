@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Facts, Placement, instant, parse_catalogue
+from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Placement, instant, parse_catalogue
 from engine.consent import Consent, Held, Purpose, Purposes, Statement, Visible, resolve, reveal
 from engine.decision import Moments, Policy, Scored, decide, eligible, is_quiet, local_hour, permitted, rested
 from engine.events import Event
 from engine.profile import merge
+from engine.rules import Facts
 from engine.signals import DAY
 from tests.strategies import ANN, START, folded
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalog import Catalogue, Facts
+from engine.catalog import Catalogue
+from engine.rules import Facts
 from infra.config import Configuration, LiveConfiguration, load
 from infra.settings import DEMO_CONFIG
 from infra.yaml_source import Document, InvalidConfiguration
