@@ -2,7 +2,6 @@
 elsewhere; nothing here knows a rule."""
 
 import asyncio
-import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from engine.ports import ConsentChange, Entry, PersonView, Unavailable
 from engine.records import DecisionRecord, decode_decision, partition_of
 from engine.statement import taken
 from infra.fragment_bytes import unpack
+from infra.id_bytes import pack_ids, unpack_ids
 from infra.topics import consent_key, decision_key, fragment_key, index_key
 
 # redis-py types every answer as text or bytes, whichever the client decodes to; ours never decodes
@@ -30,9 +30,9 @@ FAILURES = (RedisError, OSError, TimeoutError)
 CHANGES_CHANNEL = "changes"
 _HELD = msgspec.msgpack.Decoder(Held)
 PENDING = "pending:"
-_MEMBERS = msgspec.msgpack.Decoder(tuple[str, ...])
+_MEMBERS = msgspec.msgpack.Decoder(tuple[bytes, ...])
 _ENTRY = msgspec.msgpack.Decoder(Entry)
-_VERSION = struct.Struct(">Q")
+VERSION_BYTES = 6
 SECONDS = 5.0
 
 
@@ -91,12 +91,13 @@ def nearest(url: str) -> tuple[str, bool]:
 
 
 def encode_index(version: int, members: Sequence[str]) -> bytes:
-    """An index entry: link version in eight bytes, then the person's members, strongest first."""
-    return _VERSION.pack(version) + msgspec.msgpack.encode(tuple(members))
+    """An index entry: link version in six bytes, then the person's members, strongest first."""
+    return version.to_bytes(VERSION_BYTES, "big") + msgspec.msgpack.encode(pack_ids(members))
 
 
 def decode_index(data: bytes) -> tuple[int, Person]:
-    return _VERSION.unpack_from(data)[0], Person(_MEMBERS.decode(data[8:]))
+    version, members = data[:VERSION_BYTES], _MEMBERS.decode(data[VERSION_BYTES:])
+    return int.from_bytes(version, "big"), Person(unpack_ids(members))
 
 
 def pending_of(fields: Mapping[bytes, bytes]) -> dict[str, Pending]:

@@ -8,7 +8,7 @@ import msgspec
 from engine.erasure import Forgotten
 from engine.records import partition_of
 from infra.fragment_bytes import unpack
-from infra.redis_store import RedisClient, encode_index
+from infra.redis_store import RedisClient, decode_index
 from infra.topics import LINK_STATE, consent_key, decision_key, fragment_key, index_key, wiped_key
 
 _FORGOTTEN = msgspec.msgpack.Decoder(Forgotten)
@@ -119,7 +119,7 @@ class ErasureStore:
             if raw is not None and not unpack(raw).fragment.state.count:
                 await self._expire(fragment_key(place, member), raw, until)
             index = await self._redis.get(index_key(place, member))
-            if index is not None and index[8:] == encode_index(0, (member,))[8:]:
+            if index is not None and decode_index(index)[1].members == (member,):
                 await self._expire(index_key(place, member), index, until)
 
     async def _expire(self, key: str, held: bytes, until: int) -> None:

@@ -11,6 +11,8 @@ from engine.erasure import Forgotten
 from engine.identity import Claim, Conflict, Edge, Pair, Person, pair
 from engine.ports import Unavailable
 from engine.records import Position, partition_of
+from infra.id_bytes import pack_id
+from infra.link_bytes import decode_entry, encode_group, encode_pointer
 from infra.redis_store import RedisClient, encode_index
 from infra.redis_store_erasure import ErasureStore, forgotten_values
 from infra.redis_store_stream import TailEntry
@@ -20,28 +22,35 @@ _COMMIT = """
 local w = redis.call('HMGET', KEYS[1], 'i', 'o')
 local inc, off = tonumber(w[1] or '0'), tonumber(w[2] or '-1')
 if inc ~= tonumber(ARGV[1]) or off ~= tonumber(ARGV[2]) then return {0, inc, off} end
-local a, k = 9, 4
+local a, k = 10, 4
 for _ = 1, tonumber(ARGV[6]) do redis.call('SET', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
-for _ = 1, tonumber(ARGV[7]) do redis.call('DEL', KEYS[k]); k = k + 1 end
-for _ = 1, tonumber(ARGV[8]) do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]); a = a + 2 end
+for _ = 1, tonumber(ARGV[7]) do redis.call('HSET', KEYS[k], ARGV[a], ARGV[a + 1]); k = k + 1; a = a + 2 end
+for _ = 1, tonumber(ARGV[8]) do redis.call('HDEL', KEYS[k], ARGV[a]); k = k + 1; a = a + 1 end
+for _ = 1, tonumber(ARGV[9]) do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]); a = a + 2 end
 redis.call('XADD', KEYS[3], ARGV[3] .. '-' .. ARGV[4], 'r', ARGV[a], 't', ARGV[a + 1])
 redis.call('HSET', KEYS[1], 'i', ARGV[3], 'o', ARGV[4], 'v', ARGV[5], 'r', ARGV[a])
 return {1}
 """
-# The version leads each entry as eight bytes. It is unpacked, because Lua compares text by the server's locale.
+_ENTRIES = """
+local found = {}
+for k = 1, #KEYS do found[k] = redis.call('HGET', KEYS[k], ARGV[k]) end
+return found
+"""
+# The version leads each entry as six bytes. It is unpacked, because Lua compares text by the server's locale.
 _INDEX = """
 local held = redis.call('GET', KEYS[1])
-if held and struct.unpack('>I8', held) >= struct.unpack('>I8', ARGV[1]) then return 0 end
+if held and struct.unpack('>I6', held) >= struct.unpack('>I6', ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1
 """
-_EDGES = msgspec.msgpack.Decoder(tuple[Edge, ...])
 _CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])
 _CONFLICTS = msgspec.msgpack.Decoder(tuple[Conflict, ...])
 WATERMARK = f"{LINK_STATE}w"
 MARKS = f"{LINK_STATE}m"
 TAIL = f"{LINK_STATE}t"
 CONFLICTS = f"{LINK_STATE}c"
+# Ids share hashes by their first letters: 32,768 of them, so that an id costs its entry and no key of its own.
+SHARED_LETTERS = 3
 _SILENT = "the identity store does not answer; try again in a moment"
 
 
@@ -78,7 +87,7 @@ class LinkStore:
         self._partitions = partitions
         self.erasures = ErasureStore(redis, partitions)
         self._commit = redis.register_script(_COMMIT)
-        self._index = redis.register_script(_INDEX)
+        self._read = redis.register_script(_ENTRIES)
 
     async def mark(self) -> LinkMark:
         found = await self._redis.hmget(WATERMARK, ["i", "o", "v"])
@@ -100,37 +109,36 @@ class LinkStore:
         """The groups (edge sets by group id) that any of these ids is in."""
         if not identities:
             return {}
-        found = await self._redis.mget([_member_key(i) for i in identities])
-        groups = sorted({raw.decode() for raw in found if raw})
-        if not groups:
-            return {}
-        raws = await self._redis.mget([_group_key(g) for g in groups])
-        return {g: _EDGES.decode(raw) for g, raw in zip(groups, raws, strict=True) if raw}
+        entries = await self._entries(sorted(set(identities)))
+        groups = {i: entry for i, entry in entries.items() if not isinstance(entry, str)}
+        elsewhere = {entry for entry in entries.values() if isinstance(entry, str)} - groups.keys()
+        more = await self._entries(sorted(elsewhere)) if elsewhere else {}
+        groups |= {i: entry for i, entry in more.items() if not isinstance(entry, str)}
+        return dict(sorted(groups.items()))
+
+    async def _entries(self, identities: Sequence[str]) -> dict[str, tuple[Edge, ...] | str]:
+        """What is kept under each id: the edges of the group named after it, or the name of its group."""
+        keys = [_shared_key(i) for i in identities]
+        raws = await self._read(keys=keys, args=[pack_id(i) for i in identities])
+        return {i: decode_entry(raw) for i, raw in zip(identities, raws, strict=True) if raw is not None}
 
     async def commit(self, change: LinkCommit) -> bool:
         """Whether the change was taken: only if the writer stands where it believes."""
-        encode = msgspec.msgpack.encode
-        values = {_group_key(g): encode(tuple(edges)) for g, edges in change.groups.items()}
-        values |= {_member_key(i): group.encode() for i, group in change.members.items()}
-        values |= forgotten_values(change.forgotten, change.reached)
-        gone = [*map(_group_key, change.gone), *map(_member_key, change.released)]
-        marks: list[str | int] = []
-        for partition, position in change.marks.items():
-            marks += [str(partition), f"{position.incarnation}-{position.offset}"]
+        entries = {i: encode_pointer(group) for i, group in change.members.items()}
+        entries |= {g: encode_group(edges) for g, edges in change.groups.items()}
+        values = forgotten_values(change.forgotten, change.reached)
+        # a group's name that lives on as a member of another is no more gone than it
+        gone = sorted({*change.gone, *change.released} - entries.keys())
         before, after = change.before.position, change.after
         arguments: list[Any] = [before.incarnation, before.offset, after.position.incarnation, after.position.offset]
-        arguments += [
-            after.version,
-            len(values),
-            len(gone),
-            len(change.marks),
-            *values.values(),
-            *marks,
-            change.raw,
-            change.applied,
-        ]
-        keys = [WATERMARK, MARKS, TAIL, *values, *gone]
-        answer = await self._commit(keys=keys, args=arguments)
+        arguments += [after.version, len(values), len(entries), len(gone), len(change.marks), *values.values()]
+        for identity, data in entries.items():
+            arguments += [pack_id(identity), data]
+        arguments += map(pack_id, gone)
+        for partition, position in change.marks.items():
+            arguments += [partition, f"{position.incarnation}-{position.offset}"]
+        keys = [WATERMARK, MARKS, TAIL, *values, *map(_shared_key, entries), *map(_shared_key, gone)]
+        answer = await self._commit(keys=keys, args=[*arguments, change.raw, change.applied])
         return bool(answer[0])
 
     async def publish(self, persons: Iterable[Person], version: int) -> None:
@@ -194,9 +202,5 @@ def _position(raw: bytes) -> Position:
     return Position(int(incarnation), 0, int(offset))
 
 
-def _group_key(group: str) -> str:
-    return f"{LINK_STATE}g:{group}"
-
-
-def _member_key(identity: str) -> str:
-    return f"{LINK_STATE}n:{identity}"
+def _shared_key(identity: str) -> str:
+    return f"{LINK_STATE}g:{identity[:SHARED_LETTERS]}"
