@@ -20,6 +20,7 @@ from engine.ports import ConsentChange, Entry, PersonView, Unavailable
 from engine.records import DecisionRecord, decode_decision, partition_of
 from engine.statement import taken
 from infra.fragment_bytes import unpack
+from infra.held_bytes import decode_held_bytes
 from infra.id_bytes import pack_ids, unpack_ids
 from infra.topics import consent_key, decision_key, fragment_key, index_key
 
@@ -28,7 +29,6 @@ RedisClient = Any
 Parts = dict[str, tuple[bytes | None, dict[bytes, bytes]]]
 FAILURES = (RedisError, OSError, TimeoutError)
 CHANGES_CHANNEL = "changes"
-_HELD = msgspec.msgpack.Decoder(Held)
 PENDING = "pending:"
 _MEMBERS = msgspec.msgpack.Decoder(tuple[bytes, ...])
 _ENTRY = msgspec.msgpack.Decoder(Entry)
@@ -109,7 +109,7 @@ def pending_of(fields: Mapping[bytes, bytes]) -> dict[str, Pending]:
 def decode_held(fields: Mapping[bytes, bytes]) -> Held:
     """One consent hash: `h` what the ledger says as of its row `q`, `pending:<row>` what is on its way there (which
     counts already), `l:<purpose>` what events said last."""
-    held = _HELD.decode(fields[b"h"]) if b"h" in fields else Held()
+    held = decode_held_bytes(fields[b"h"]) if b"h" in fields else Held()
     for _, waiting in sorted(pending_of(fields).items()):
         held = waiting.narrowed(held)
     return held

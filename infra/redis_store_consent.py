@@ -8,6 +8,7 @@ import msgspec
 from engine.consent import Held
 from engine.ports import ConsentChange, Unavailable
 from engine.records import partition_of
+from infra.held_bytes import encode_held
 from infra.redis_store import FAILURES, PENDING, Pending, RedisClient, decode_held, pending_of
 from infra.topics import applied_key, consent_key
 
@@ -69,7 +70,7 @@ class ConsentKeys:
             pipe = self._redis.pipeline(transaction=False)
             for identity, held in items[start : start + SOME]:
                 mine = [f"{PENDING}{row}" for row in rows.get(identity, ())]
-                data = msgspec.msgpack.encode(held)
+                data = encode_held(held)
                 keys = (self._key(identity), self._mark(identity))
                 pipe.execute_command("EVAL", _SETTLE, 2, *keys, held.version, data, *mine)
             await self._carried_out(pipe)
