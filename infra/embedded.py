@@ -67,7 +67,7 @@ async def start_redis(port: int, data_dir: Path, executable: str | None = None) 
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning"),
         # Redis and Valkey read each other's plain commands, but not each other's newer snapshot formats.
         *("--aof-use-rdb-preamble", "no"),
-        # feature rows, consent and identity's groups stay in one piece each: a table of their fields takes twice the memory
+        # feature rows, consent and identity's groups stay in one piece each: tables of fields take twice the memory
         *("--hash-max-listpack-entries", "256", "--hash-max-listpack-value", "512"),
         *(("--unixsocket", local, "--unixsocketperm", "600") if local else ()),
     )

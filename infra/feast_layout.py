@@ -16,6 +16,7 @@ Rows = npt.NDArray[np.float32]
 STRING = 2
 FLOAT_TAG = 0x35
 FIELD_BYTES, VALUE_BYTES = 4, 5
+CELL_BYTES = 2 + FIELD_BYTES + VALUE_BYTES
 NAN = bytes([FLOAT_TAG]) + struct.pack("<f", float("nan"))
 _CELL = np.dtype([("tag", np.uint8), ("value", "<f4")])
 # msgpack's short text: the reader inside Redis knows no binary type
@@ -78,23 +79,33 @@ def field(view: str, column: str) -> bytes:
 
 
 def encode_rows(fields: Sequence[bytes], rows: Rows) -> list[bytes]:
-    """Each row of a float32 array (rows, columns) as a msgpack array field, value, field, value …, NaN as empty text.
+    """Each row of a float32 array (rows, columns) as two msgpack arrays in one: field, value, field, value … of what is
+    known, and the fields that are NaN. Feast reads a field that is not there as null, so those are not stored.
 
     One call fills all rows: a `ValueProto` at a time would cost more than everything else together.
     """
     values = np.ascontiguousarray(rows, dtype="<f4")
     names = np.frombuffer(b"".join(fields), dtype=np.uint8).reshape(len(fields), FIELD_BYTES)
-    cells = np.empty((*values.shape, 2 + FIELD_BYTES + VALUE_BYTES), dtype=np.uint8)
+    cells = np.empty((*values.shape, CELL_BYTES), dtype=np.uint8)
     cells[..., 0] = TEXT | FIELD_BYTES
     cells[..., 1:5] = names
     cells[..., 5:7] = TEXT | VALUE_BYTES, FLOAT_TAG
     cells[..., 7:] = values.view(np.uint8).reshape(*values.shape, 4)
     null = np.isnan(values)
-    kept = np.ones(cells.shape, dtype=bool)
-    cells[null, 5], kept[null, 6:] = TEXT, False
-    data, ends = cells[kept].tobytes(), np.cumsum(kept.sum(axis=(1, 2))).tolist()
-    head = b"\xdc" + (2 * len(fields)).to_bytes(2, "big")
-    return [head + data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    known = zip(_cut(cells[~null], ~null), (2 * (~null).sum(axis=1)).tolist(), strict=True)
+    unknown = zip(_cut(cells[null][:, : 1 + FIELD_BYTES], null), null.sum(axis=1).tolist(), strict=True)
+    return [b"\x92" + _array(*some) + _array(*none) for some, none in zip(known, unknown, strict=True)]
+
+
+def _cut(cells: npt.NDArray[np.uint8], chosen: npt.NDArray[np.bool_]) -> list[bytes]:
+    """The chosen cells' bytes, row by row."""
+    ends = (np.cumsum(chosen.sum(axis=1)) * cells.shape[1]).tolist()
+    data = cells.tobytes()
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _array(items: bytes, count: int) -> bytes:
+    return b"\xdc" + count.to_bytes(2, "big") + items
 
 
 def decode_row(values: Iterable[bytes | None]) -> Rows:

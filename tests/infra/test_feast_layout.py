@@ -44,27 +44,34 @@ def test_fields_are_feasts_and_all_different(view: View) -> None:
     assert len({*layout.fields(), layout.timestamp_field, layout.version_field}) == len(view.names) + 2
 
 
-def texts(packed: bytes) -> list[bytes]:
-    """The texts of a msgpack array of short ones; msgspec would insist on UTF-8."""
-    assert packed[0] == 0xDC
-    found, position = [], 3
-    while position < len(packed):
-        end = position + 1 + (packed[position] & 0x1F)
-        found.append(packed[position + 1 : end])
-        position = end
-    assert len(found) == int.from_bytes(packed[1:3], "big")
+def texts(packed: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Two msgpack arrays of short texts in an array; msgspec would insist on UTF-8."""
+    assert packed[0] == 0x92
+    found: tuple[list[bytes], list[bytes]] = ([], [])
+    position = 1
+    for some in found:
+        assert packed[position] == 0xDC
+        count, position = int.from_bytes(packed[position + 1 : position + 3], "big"), position + 3
+        for _ in range(count):
+            end = position + 1 + (packed[position] & 0x1F)
+            some.append(packed[position + 1 : end])
+            position = end
+    assert position == len(packed)
     return found
 
 
 @given(FLOATS)
-def test_values_are_feasts_and_come_back(rows: Rows) -> None:
+def test_values_are_feasts_and_come_back_and_nulls_are_left_out(rows: Rows) -> None:
     fields = [bytes([n] * 4) for n in range(rows.shape[1])]
     for row, packed in zip(rows, encode_rows(fields, rows), strict=True):
-        sent = texts(packed)
-        theirs = [b"" if np.isnan(v) else Value(float_val=float(v)).SerializeToString() for v in row]
-        assert (sent[::2], sent[1::2]) == (fields, theirs)
-        np.testing.assert_array_equal(decode_row(sent[1::2]), row)
-        np.testing.assert_array_equal([np.float32(decode_value(value)) for value in sent[1::2]], row)
+        sent, missing = texts(packed)
+        known = [n for n, value in enumerate(row) if not np.isnan(value)]
+        assert sent[::2] == [fields[n] for n in known]
+        assert sent[1::2] == [Value(float_val=float(row[n])).SerializeToString() for n in known]
+        assert missing == [field for n, field in enumerate(fields) if n not in known]
+        stored = dict(zip(sent[::2], sent[1::2], strict=True))
+        np.testing.assert_array_equal(decode_row([stored.get(field) for field in fields]), row)
+        np.testing.assert_array_equal([np.float32(decode_value(stored.get(field))) for field in fields], row)
 
 
 def test_a_missing_or_empty_value_is_nan() -> None:

@@ -62,13 +62,17 @@ async def test_we_read_what_feast_pushes(feast: FeatureStore, features: RedisFea
     assert {row.at for row in found if row is not None} == {AT}
 
 
-async def test_both_leave_the_same_bytes(feast: FeatureStore, features: RedisFeatures, redis: RedisClient) -> None:
+async def test_both_leave_the_same_bytes_and_we_no_nulls(
+    feast: FeatureStore, features: RedisFeatures, redis: RedisClient
+) -> None:
     layout, rows = layout_of(PROFILE), some_rows(1)
     await features.write_profiles([ProfileRow("ours", (1, 0, 1), AT, rows[0])])
     feast.push(PROFILE.push_source, frame(PROFILE, {"profile_id": ["theirs"]}, rows))
     ours = await redis.hgetall(layout.key("ours"))
     assert ours.pop(layout.version_field)
-    assert ours == await redis.hgetall(layout.key("theirs"))
+    theirs = await redis.hgetall(layout.key("theirs"))
+    assert ours == {field: value for field, value in theirs.items() if value}
+    assert len(theirs) - len(ours) == np.isnan(rows[0]).sum() > 0
 
 
 async def test_an_unknown_entity_is_all_null_to_feast_and_nothing_to_us(
@@ -85,6 +89,17 @@ async def test_a_masked_column_is_none_to_feast(feast: FeatureStore, features: R
     references = [f"profile:{name}" for name in PROFILE.names]
     answer = feast.get_online_features(features=references, entity_rows=[{"profile_id": "p"}]).to_dict()
     assert [name for name in PROFILE.names if answer[name] == [None]] == [PROFILE.names[3]]
+
+
+async def test_what_became_null_is_gone_whoever_wrote_it(feast: FeatureStore, features: RedisFeatures) -> None:
+    rows, ids = np.ones((2, len(PROFILE.names)), dtype=np.float32), ["ours", "theirs"]
+    await features.write_profiles([ProfileRow("ours", (1, 0, 1), AT, rows[0])])
+    feast.push(PROFILE.push_source, frame(PROFILE, {"profile_id": ["theirs"]}, rows[1:]))
+    rows[:, 1:] = np.nan
+    later = [ProfileRow(i, (1, 1, 1), AT + 1, row) for i, row in zip(ids, rows, strict=True)]
+    assert await features.write_profiles(later) == 2
+    np.testing.assert_array_equal(asked(feast, PROFILE, [{"profile_id": i} for i in ids]), rows)
+    np.testing.assert_array_equal([values(row) for row in await features.read_profiles(ids)], rows)
 
 
 async def test_a_removed_profile_is_gone_for_feast_too(feast: FeatureStore, features: RedisFeatures) -> None:
