@@ -9,7 +9,7 @@ from fastapi import Request
 from api.answers import consent_of
 from api.deps import World
 from api.errors import Problem
-from engine.consent import Consent, country_of
+from engine.consent import Consent, Held, country_of
 from engine.ports import Circumstances, ConsentChange, PersonView, Stale
 from engine.statement import Subject, outlook, widened
 
@@ -36,11 +36,16 @@ async def state(world: World, identity: str, saying: Saying, told: Circumstances
         if not written:
             return consent
         try:
-            await world.consents.write(written, _circumstances(world, view, written, told))
+            states = await world.consents.write(written, _circumstances(world, view, written, told))
         except Stale:
             continue
-        return consent_of(await world.people.person(identity), world.now.purposes, world.clock())
+        return consent_of(await after(world, view, states), world.now.purposes, world.clock())
     raise Problem(409, "consent_contested", "somebody else keeps changing this consent; read it and try again")
+
+
+async def after(world: World, view: PersonView, states: Mapping[str, Held]) -> PersonView:
+    """The person now that this was written: what the write said holds, so only who has grown is read again."""
+    return view.holding(states) or await world.people.person(view.profile_id)
 
 
 def _circumstances(

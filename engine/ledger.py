@@ -3,6 +3,7 @@ follows from them. Knows nothing of databases, salts' making or time."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -128,12 +129,13 @@ def _is_erasure(row: Row) -> bool:
     return said is not None and said.how == ERASURE
 
 
-def held_of(rows: Iterable[Row]) -> dict[str, Held]:
-    """What each subject holds after its rows, in order; the version is the number of its last row."""
+def held_of(rows: Iterable[Row], before: Mapping[str, Held] = MappingProxyType({})) -> dict[str, Held]:
+    """What each subject of these rows holds after them, in order, on top of what was held `before`; the version is the
+    number of its last row."""
     found: dict[str, Held] = {}
     for row in rows:
         said = saying_of(row)
-        held = found.get(row.subject, Held())
+        held = found.get(row.subject, before.get(row.subject, Held()))
         after = taken(held, said.change) if said is not None else held
         found[row.subject] = msgspec.structs.replace(after, version=row.seq)
     return found

@@ -58,6 +58,13 @@ class PersonView(msgspec.Struct, frozen=True):
         consents = sum(held.version for held in self.held.values())
         return self.link_version, consents + replaced, sum(stored.fragment.state.count for stored in self.stored)
 
+    def holding(self, states: Mapping[str, Held]) -> "PersonView | None":
+        """The person after these identifiers were written to; None where somebody else is among them, so that who the
+        person is has to be read again."""
+        if not states.keys() <= set(self.members):
+            return None
+        return msgspec.structs.replace(self, held={**self.held, **states})
+
     @property
     def profile(self) -> Profile:
         return merge([s.fragment for s in self.stored], self.members, self.link_version)
@@ -171,8 +178,9 @@ class Consents(Protocol):
 
     async def held(self, identities: Sequence[str]) -> dict[str, Held]: ...
 
-    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
-        """Raises `Stale` where an identifier's version is not the expected one; then nothing was written."""
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
+        """What each identifier that was written to holds now: those of `changes`, and whoever became the same person
+        meanwhile. Raises `Stale` where a version is not the expected one; then nothing was written."""
         ...
 
     async def history(self, identities: Sequence[str]) -> list[Proof]:

@@ -28,13 +28,14 @@ class AnnouncedConsents:
     async def history(self, identities: Sequence[str]) -> list[Proof]:
         return await self._consents.history(identities)
 
-    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         """The change counts once it is written; a notice that is lost only delays what is derived."""
-        await self._consents.write(changes, told)
+        states = await self._consents.write(changes, told)
         try:
             await asyncio.gather(*(self._tell(identity) for identity in changes))
         except Unavailable:
             log.warning("the broker took no notice of a consent change; derived rows follow with the next event")
+        return states
 
     async def _tell(self, identity: str) -> None:
         value = msgspec.msgpack.encode([identity])

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -25,10 +26,16 @@ CHECK_SECONDS = 0.2
 TOGETHER = 500
 
 
+class Persons(People, Protocol):
+    """People who can also be asked for nothing but who they are."""
+
+    async def members(self, identities: Sequence[str]) -> set[str]: ...
+
+
 class LedgeredConsents:
     """`engine.ports.Consents`. `people` is asked, after a refusal, whether the person has grown meanwhile."""
 
-    def __init__(self, keys: ConsentKeys, ledger: ConsentLedger, people: People, clock: Callable[[], int]) -> None:
+    def __init__(self, keys: ConsentKeys, ledger: ConsentLedger, people: Persons, clock: Callable[[], int]) -> None:
         self._keys = keys
         self._ledger = ledger
         self._people = people
@@ -44,16 +51,19 @@ class LedgeredConsents:
                 found |= {i: overlaid(said.get(i, Held()), rows) for i, rows in waiting.items()}
         return found
 
-    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         """Returns when ledger and keys hold the change, under everybody who is the same person by then."""
         if not changes:
-            return
-        await self._put(changes, told)
-        while grown := await self._grown(changes):
-            await self._put(grown, Circumstances("identity", "link", self._clock()))
-            changes = {**changes, **grown}
+            return {}
+        states, members = await self._put(changes, told)
+        while not members <= changes.keys() and (grown := await self._grown(changes)):
+            more, members = await self._put(grown, Circumstances("identity", "link", self._clock()))
+            changes, states = {**changes, **grown}, {**states, **more}
+        return states
 
-    async def _put(self, changes: Mapping[str, ConsentChange], told: Circumstances) -> None:
+    async def _put(self, changes: Mapping[str, ConsentChange], told: Circumstances) -> tuple[dict[str, Held], set[str]]:
+        """What each identifier holds then, and who the persons were once a refusal counted (nobody where there is
+        none)."""
         now = self._clock()
         told = told if told.at else msgspec.structs.replace(told, at=now)
         rows = {i: row_of_event(*told.event, i) if told.event else f"r{secrets.token_hex(16)}" for i in changes}
@@ -63,13 +73,14 @@ class LedgeredConsents:
         mine = {i: (row, *(f"{row}:{purpose}" for purpose in changes[i].statements)) for i, row in rows.items()}
         wanted = Commit(drafts_of(changes, told, rows), [*changes, *(told.expected or {})], told.expected)
         try:
-            states = await self._ledger.commit(wanted)
+            # only once the refusals count: who links somebody later than this sees them
+            states, members = await asyncio.gather(self._ledger.commit(wanted), self._people.members(list(refusals)))
         except Stale:
             # who read this read too little: a writer may have died before the key was brought up to the ledger
             current = await self._ledger.held(wanted.subjects)
             await self._keys.settle({i: current.get(i, Held()) for i in wanted.subjects}, mine)
             raise
-        await self._keys.settle({i: states.get(i, Held()) for i in changes}, mine)
+        return await self._keys.settle({i: states.get(i, Held()) for i in changes}, mine), members
 
     async def _grown(self, changes: Mapping[str, ConsentChange]) -> dict[str, ConsentChange]:
         """Refusals for identifiers that became the same person while this was written: either the writer of identity

@@ -150,7 +150,7 @@ class ConsentLedger:
 
     def _write(self, batch: Sequence[Commit]) -> list[dict[str, Held] | Stale | Unavailable]:
         with self._engine.begin() as connection:
-            head = _head(connection, locked=True)
+            before = head = _head(connection, locked=True)
             answers: list[dict[str, Held] | Stale | Unavailable] = []
             for wanted in batch:
                 try:
@@ -159,6 +159,7 @@ class ConsentLedger:
                     answers.append(stale)
                 else:
                     answers.append(held)
+            _move(connection, before, head)
         return answers
 
     async def held(self, subjects: Sequence[str]) -> dict[str, Held]:
@@ -197,7 +198,7 @@ class ConsentLedger:
         nothing personal. Returns how many rows lost their payload; doing it again changes nothing."""
         erased = 0
         with self._engine.begin() as connection:
-            head = _head(connection, locked=True)
+            before = head = _head(connection, locked=True)
             for subject in dict.fromkeys(identities):
                 mine = (ROWS.c.subject == subject) & ROWS.c.payload.is_not(None)
                 rows = [row for row in _found(connection, select(ROWS).where(mine)) if not _says_erasure(row)]
@@ -206,8 +207,11 @@ class ConsentLedger:
                 gone = ROWS.c.seq.in_([row.seq for row in rows])
                 connection.execute(update(ROWS).where(gone).values(payload=None, salt=None))
                 note = Saying(self._clock(), "erasure", ERASURE, ConsentChange())
-                head = _put(connection, head, Draft(f"x{secrets.token_hex(16)}", subject, note))
+                last = appended(head, Draft(f"x{secrets.token_hex(16)}", subject, note), secrets.token_bytes(16))
+                connection.execute(insert(ROWS).values(msgspec.structs.asdict(last)))
+                head = Head(last.seq, last.chain)
                 erased += len(rows)
+            _move(connection, before, head)
         return erased
 
     async def close(self) -> None:
@@ -231,21 +235,25 @@ def _head(connection: Connection, *, locked: bool = False) -> Head:
 def _append(connection: Connection, head: Head, wanted: Commit) -> tuple[Head, dict[str, Held]]:
     """Write what of a commit changes something. Nothing is written when `Stale` is raised."""
     held = held_of(_rows_of(connection, wanted.subjects))
-    ids = [draft.row_id for draft in wanted.drafts]
-    known = frozenset(connection.execute(select(ROWS.c.row_id).where(ROWS.c.row_id.in_(ids))).scalars())
-    fresh = admitted(held, wanted.drafts, wanted.expected, known)
-    if not fresh:
-        return head, held
+    fresh = admitted(held, wanted.drafts, wanted.expected, _known(connection, wanted.drafts))
+    rows: list[Row] = []
     for draft in fresh:
-        head = _put(connection, head, draft)
-    return head, held_of(_rows_of(connection, wanted.subjects))
+        rows.append(appended(head, draft, secrets.token_bytes(16)))
+        head = Head(rows[-1].seq, rows[-1].chain)
+    if rows:
+        connection.execute(insert(ROWS), [msgspec.structs.asdict(row) for row in rows])
+    return head, {**held, **held_of(rows, held)}
 
 
-def _put(connection: Connection, head: Head, draft: Draft) -> Head:
-    row = appended(head, draft, secrets.token_bytes(16))
-    connection.execute(insert(ROWS).values(msgspec.structs.asdict(row)))
-    connection.execute(update(_HEAD).where(_HEAD.c.id == 1).values(seq=row.seq, chain=row.chain))
-    return Head(row.seq, row.chain)
+def _known(connection: Connection, drafts: Sequence[Draft]) -> frozenset[str]:
+    """Those row ids that are there already. A request's are new: only an event, or a mended row, comes twice."""
+    ids = [draft.row_id for draft in drafts if draft.of_event]
+    return frozenset(connection.execute(select(ROWS.c.row_id).where(ROWS.c.row_id.in_(ids))).scalars() if ids else ())
+
+
+def _move(connection: Connection, before: Head, head: Head) -> None:
+    if head != before:
+        connection.execute(update(_HEAD).where(_HEAD.c.id == 1).values(seq=head.seq, chain=head.chain))
 
 
 def _rows_of(connection: Connection, subjects: Sequence[str]) -> list[Row]:

@@ -123,9 +123,10 @@ class MemoryConsents:
     async def history(self, identities: Sequence[str]) -> list[Proof]:
         return [proof_of(row) for row in self._state.ledger if row.subject in set(identities)]
 
-    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         self._state.write(changes, told)
         self._notices.announce(sorted({self._state.person_of(identity).profile_id for identity in changes}))
+        return await self.held(list(changes))
 
 
 class MemoryDecisions:

@@ -145,6 +145,17 @@ class RedisPeople:
         except RedisError as error:
             raise Unavailable("the profile store does not answer; try again in a moment") from error
 
+    async def members(self, identities: Sequence[str]) -> set[str]:
+        """Everybody who is one person with any of these, and nothing else about them. Raises `Unavailable`."""
+        pipe = self._redis.pipeline(transaction=False)
+        for identity in identities:
+            pipe.get(index_key(self._at(identity), identity))
+        try:
+            answers = await pipe.execute() if identities else []
+        except RedisError as error:
+            raise Unavailable("the profile store does not answer; try again in a moment") from error
+        return {*identities, *(m for raw in answers if raw for m in decode_index(raw)[1].members)}
+
     async def _read(self, identities: Sequence[str]) -> list[PersonView]:
         # optimistic: most people have one identifier that counts, so its fragment is asked for with the index
         wanted = list(dict.fromkeys(identities))

@@ -2,6 +2,7 @@
 ledger beside it. Knows the order of writes; what a statement means, `engine.consent` says."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ if not held or seq > tonumber(held) then redis.call('HSET', KEYS[1], 'q', ARGV[1
 for i = 3, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 local mark = redis.call('GET', KEYS[2])
 if not mark or seq > tonumber(mark) then redis.call('SET', KEYS[2], ARGV[1]) end
+return redis.call('HGETALL', KEYS[1])
 """
 _MARK = """
 local mark = redis.call('GET', KEYS[1])
@@ -63,9 +65,11 @@ class ConsentKeys:
             pipe.hset(self._key(identity), f"{PENDING}{rows[identity]}", encode_pending(change, at))
         await self._carried_out(pipe)
 
-    async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> None:
-        """Put down what the ledger says (its row number is the state's version), and take away these pending rows."""
+    async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> dict[str, Held]:
+        """Put down what the ledger says (its row number is the state's version), and take away these pending rows.
+        Returns what each identifier holds then: others' refusals may still be on their way."""
         items = list(states.items())
+        found: dict[str, Held] = {}
         for start in range(0, len(items), SOME):
             pipe = self._redis.pipeline(transaction=False)
             for identity, held in items[start : start + SOME]:
@@ -73,7 +77,9 @@ class ConsentKeys:
                 data = encode_held(held)
                 keys = (self._key(identity), self._mark(identity))
                 pipe.execute_command("EVAL", _SETTLE, 2, *keys, held.version, data, *mine)
-            await self._carried_out(pipe)
+            for (identity, _), raw in zip(items[start : start + SOME], await self._carried_out(pipe), strict=True):
+                found[identity] = decode_held(dict(zip(raw[::2], raw[1::2], strict=True)))
+        return found
 
     async def marks(self) -> list[int]:
         """Up to which number of the ledger each partition has seen writes."""
@@ -90,10 +96,9 @@ class ConsentKeys:
         """The runs of the server that hold all of the ledger."""
         return {raw.decode() for raw in await self._redis.smembers(RUNS)}
 
-    async def _carried_out(self, pipe: RedisClient) -> None:
+    async def _carried_out(self, pipe: RedisClient) -> Sequence[Any]:
         try:
-            if len(pipe):
-                await pipe.execute()
+            return list(await pipe.execute()) if len(pipe) else []
         except FAILURES as error:
             raise Unavailable("the consent store did not take the change; send it again") from error
 

@@ -17,8 +17,8 @@ from api.representation import PRIVATE, is_current, is_expected, json_answer, no
 from api.routes.profiles import Ref
 from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
 from api.serving import reference
-from api.stating import sends_gpc
-from engine.consent import CONTRACT, RESTRICTION, Consent, Purposes, country_of
+from api.stating import after, sends_gpc
+from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
 from engine.signals import CHANNELS as CONTACT_CHANNELS
 from engine.statement import Subject, Wish, answer_of, changes, outlook, replacing, widened
@@ -117,13 +117,12 @@ class Change:
         _check_contract(purposes, self._policy)
         subject = Subject(view.members, view.held, consent)
         written = changes(subject, self._wish(asked, purposes))
-        after = outlook(subject, written, self._policy, country_of(view.profile), self._world.clock())
-        self._check_version(consent, after)
-        if written:
-            await self._write(written, subject, widened(consent, after))
-        return await self._now(view)
+        wanted = outlook(subject, written, self._policy, country_of(view.profile), self._world.clock())
+        self._check_version(consent, wanted)
+        states = await self._write(written, subject, widened(consent, wanted)) if written else {}
+        return self._told(await after(self._world, view, states))
 
-    async def _write(self, written: Mapping[str, ConsentChange], subject: Subject, widening: bool) -> None:  # noqa: FBT001 reason: a fact, no choice
+    async def _write(self, written: Mapping[str, ConsentChange], subject: Subject, widening: bool) -> dict[str, Held]:  # noqa: FBT001 reason: a fact, no choice
         """The condition is checked again where it is written: somebody may have answered since it was read."""
         versions = {m: subject.held[m].version if m in subject.held else 0 for m in subject.members}
         told = Circumstances(
@@ -132,7 +131,7 @@ class Change:
             expected=versions if widening else None,
         )
         try:
-            await self._world.consents.write(written, told)
+            return await self._world.consents.write(written, told)
         except Stale as stale:
             message = "the consent has changed since it was read; read it again and decide on what it says now"
             raise Problem(412, "stale_version", message) from stale
@@ -161,8 +160,7 @@ class Change:
             message = "the consent has changed since it was read; read it again and decide on what it says now"
             raise Problem(412, "stale_version", message, headers={"ETag": tag})
 
-    async def _now(self, before: PersonView) -> Response:
-        view = await self._world.people.person(before.profile_id)
+    def _told(self, view: PersonView) -> Response:
         body = consent_answer(consent_of(view, self._policy, self._world.clock()))
         return json_answer(body, headers={"ETag": strong_tag(body), **PRIVATE})
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from engine.consent import Statement
+from engine.consent import Held, Statement
 from engine.consent_signals import SignalRules, TcfRules
 from engine.events import CONSENT_CHANGED
 from engine.ports import PLAIN, Circumstances, ConsentChange
@@ -166,12 +166,12 @@ class Hurried(MemoryConsents):
         self._rig = rig
         self._left = times
 
-    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> None:
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         if told.expected is not None and self._left:
             self._left -= 1
             no = Statement("denied", self._rig.clock() + 60_000 - self._left, "desk")
             await super().write({self._rig.id_of(ANN): ConsentChange({"personalization": no})})
-        await super().write(changes, told)
+        return await super().write(changes, told)
 
 
 @pytest.mark.parametrize(("times", "status"), [(1, 200), (9, 409)])

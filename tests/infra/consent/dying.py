@@ -27,10 +27,11 @@ class DyingKeys(ConsentKeys):
         await super().hold(changes, rows, at)
         die_at("between key and ledger", self.step)
 
-    async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> None:
+    async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> dict[str, Held]:
         die_at("between ledger and key", self.step)
-        await super().settle(states, rows)
+        found = await super().settle(states, rows)
         die_at("after everything", self.step)
+        return found
 
 
 def die_at(here: str, step: str) -> None:

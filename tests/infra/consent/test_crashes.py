@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.consent import GRANTED, Statement, resolve
+from engine.ports import ConsentChange
 from infra.consent_opening import ConsentSide
 from infra.embedded import free_port, start_redis
 from infra.processes import RunningServer
 from tests.infra.consent.dying import DEAD, STEPS
-from tests.infra.consent.place import A, B, Place, allowed, keys_of, link, no, yes
+from tests.infra.consent.place import POLICY, A, B, Place, allowed, keys_of, link, no, yes
 
 LATER = 60_000
 
@@ -102,8 +104,21 @@ async def test_who_becomes_the_same_person_meanwhile_is_reached(place: Place) ->
     """The link is published while the withdrawal is being written for one side only."""
     side = await place.opened()
     await link(side.redis, [A, B])
-    await side.consents.write({A: no(1000)})
+    states = await side.consents.write({A: no(1000)})
     assert [s.status for s in (await side.ledger.held([B]))[B].statements["marketing"]] == ["denied"]
+    assert states == await side.consents.held([A, B])
+
+
+async def test_what_a_write_says_holds_also_what_others_refuse_meanwhile(place: Place) -> None:
+    """A refusal on its way to the ledger is in the answer to another change, as it is in every read."""
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A)})
+    await dies(place, STEPS[1], "no")
+    other = ConsentChange({"analytics": Statement(GRANTED, 2000, "page", True, (A,))})
+    states = await side.consents.write({A: other})
+    assert not resolve(states, POLICY).allows("marketing")
+    assert resolve(states, POLICY).allows("analytics")
+    assert states == await side.consents.held([A])
 
 
 class Forgetful:
