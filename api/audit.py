@@ -2,13 +2,18 @@
 
 from api.answers import purposes_of
 from api.deps import World
-from engine.audit import DECISION, DESK, EVENTS, EXPORT, HISTORY, LINK, PROFILE, REPLAY, Read
-from engine.ports import ApiKey
-
-__all__ = ["DECISION", "DESK", "EVENTS", "EXPORT", "HISTORY", "LINK", "PROFILE", "REPLAY", "noted"]
+from engine.audit import Read
+from engine.ports import ApiKey, PersonView
 
 
 def noted(world: World, key: ApiKey, what: str, profile_id: str) -> None:
     """One line of the audit: this key reads this of that person, for its purposes, now."""
     purposes = purposes_of(key, world.now.purposes)
     world.reads.note(Read(world.clock(), key.name, key.role, what, purposes, profile_id))
+
+
+def noted_if_kept(world: World, key: ApiKey, what: str, view: PersonView) -> None:
+    """The same where consent alone is read: nothing is kept about somebody who is neither known nor ever said
+    anything."""
+    if view.known or view.held:
+        noted(world, key, what, view.profile_id)

@@ -7,7 +7,9 @@ import msgspec
 
 PROFILE, EVENTS, HISTORY, EXPORT = "profile", "events", "history", "export"
 DECISION, REPLAY, DESK, LINK = "decision", "replay", "desk", "preference_link"
-KINDS = (PROFILE, EVENTS, HISTORY, EXPORT, DECISION, REPLAY, DESK, LINK)
+CONSENT, CHOICES, RECEIPT = "consent", "consent_history", "consent_receipt"
+OUTREACH = "outreach"
+KINDS = (PROFILE, EVENTS, HISTORY, EXPORT, DECISION, REPLAY, DESK, LINK, CONSENT, CHOICES, RECEIPT, OUTREACH)
 
 
 class Read(msgspec.Struct, frozen=True):

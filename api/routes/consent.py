@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from api.answers import consent_answer, consent_of
+from api.audit import noted_if_kept
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
 from api.errors import Problem
@@ -18,6 +19,7 @@ from api.routes.profiles import Ref
 from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
 from api.serving import reference
 from api.stating import after, sends_gpc
+from engine.audit import CONSENT
 from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
 from engine.signals import CHANNELS as CONTACT_CHANNELS
@@ -46,10 +48,11 @@ REACHED_BY = tuple(dict.fromkeys((*CHANNELS, *CONTACT_CHANNELS)))
     },
 )
 async def read_consent(
-    ref: Ref, _key: Reader, world: WorldNow, if_none_match: Annotated[str | None, Header()] = None
+    ref: Ref, key: Reader, world: WorldNow, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """The person's answer per purpose, preferences and settings. A reference never seen answers 200."""
     view = await world.people.person(reference(world, ref).id)
+    noted_if_kept(world, key, CONSENT, view)
     body = consent_answer(consent_of(view, world.now.purposes, world.clock()))
     tag = strong_tag(body)
     if is_current(if_none_match, tag):
@@ -120,7 +123,10 @@ class Change:
         wanted = outlook(subject, written, self._policy, country_of(view.profile), self._world.clock())
         self._check_version(consent, wanted)
         states = await self._write(written, subject, widened(consent, wanted)) if written else {}
-        return self._told(await after(self._world, view, states))
+        view = await after(self._world, view, states)
+        # the answer shows everything else they said, too
+        noted_if_kept(self._world, self._key, CONSENT, view)
+        return self._told(view)
 
     async def _write(self, written: Mapping[str, ConsentChange], subject: Subject, widening: bool) -> dict[str, Held]:  # noqa: FBT001 reason: a fact, no choice
         """The condition is checked again where it is written: somebody may have answered since it was read."""

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.answers import consent_answer
+from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
 from api.reading import read_json
@@ -16,6 +17,7 @@ from api.schemas_signals import ConsentString, HeardAnswer
 from api.serving import reference
 from api.stating import sends_gpc, state
 from engine import gpp, tcf
+from engine.audit import CONSENT
 from engine.consent import CONTRACT
 from engine.consent_signals import Heard, check_time, hear_gpp, hear_tcf, outdated, with_opt_out
 from engine.ports import ApiKey, Circumstances, ConsentChange
@@ -83,6 +85,7 @@ async def _take(request: Request, world: World, key: ApiKey, ref: str, signal: S
 
     told = Circumstances(who=key.name, how=signal.how, evidence={"string": signal.string})
     consent = await state(world, reference(world, ref).id, said, told)
+    noted(world, key, CONSENT, reference(world, ref).id)
     return json_answer(HeardAnswer(heard.answers, late, consent_answer(consent)), headers=PRIVATE)
 
 

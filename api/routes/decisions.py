@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from api.answers import purposes_of
-from api.audit import DECISION, noted
+from api.audit import noted
 from api.deps import WorldNow, require
 from api.direct import Direct
 from api.documents import answer, json_body, problems
@@ -25,6 +25,7 @@ from api.refusal import Refused
 from api.representation import PRIVATE, is_current, json_answer, not_modified, strong_tag
 from api.schemas import BulkLine, DecisionAnswer, DecisionAsk, RecordedDecision
 from api.serving import Serving, recorded
+from engine.audit import DECISION
 from engine.catalog import Documents
 from engine.decision_id import profile_of
 from engine.ports import ApiKey, Unavailable

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.answers import Seen, look, profile_answer, timeline_page
-from api.audit import DESK, noted
+from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.reading import read_json
 from api.routes.decisions import serving_of
@@ -16,6 +16,7 @@ from api.schemas import DecisionAsk
 from api.schemas_people import LookupAsk, ProfileAnswer
 from api.serving import reference
 from api.templates import render
+from engine.audit import DESK
 from engine.ports import ApiKey
 
 router = APIRouter(include_in_schema=False)

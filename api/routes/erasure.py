@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.answers import iso
-from api.audit import EXPORT, noted
+from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.documents import answer, problems
 from api.errors import Problem
@@ -21,6 +21,7 @@ from api.routes.decisions import Lines
 from api.routes.profiles import Ref
 from api.schemas_erasure import Certificate, ErasureAnswer, ExportLine, LogEnds, ModelTrained, StoreErased
 from api.serving import reference
+from engine.audit import EXPORT
 from engine.decision_id import ulid
 from engine.erasure import forget_event
 from engine.erasure_job import MARGIN_MS, REASONS, Job

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.answers import Seen, iso
-from api.audit import HISTORY, noted
+from api.audit import noted
 from api.deps import WorldNow, require
 from api.documents import answer, problems
 from api.representation import PRIVATE, json_answer
@@ -21,6 +21,7 @@ from api.schemas_identity import (
     LinkedEnd,
     VerdictSeen,
 )
+from engine.audit import HISTORY
 from engine.history import Episode, advice, history
 from engine.identity import OBSERVED, Conflict
 from engine.ports import ApiKey

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from api.answers import iso
-from api.audit import EXPORT, noted
+from api.audit import noted
 from api.deps import World, WorldNow, credential, require
 from api.documents import answer, json_body, schema_of
 from api.errors import Problem, unavailable
@@ -38,6 +38,7 @@ from api.schemas_opendsr import (
 )
 from api.serving import reference
 from api.session import COOKIE
+from engine.audit import EXPORT
 from engine.data_request import COMPLETED, ERASURE, KEPT_MS, KINDS, WAIT_MS, DataRequest, digest_of, status_of
 from engine.errors import EngineError
 from engine.ports import ApiKey, PersonView, Unavailable

@@ -6,11 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.answers import consent_of, iso
+from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.documents import answer, problems
 from api.errors import Problem
 from api.representation import PRIVATE, json_answer
 from api.schemas_people import QueuePage, QueueTask
+from engine.audit import OUTREACH
 from engine.catalog import Action, Queue
 from engine.consent import reveal
 from engine.decision import Blocked, Moments, permitted, rested
@@ -30,7 +32,7 @@ Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "adm
 )
 async def read_queue(
     queue: Annotated[str, Path(max_length=64, examples=["retention"])],
-    _key: Reader,
+    key: Reader,
     world: WorldNow,
     limit: Annotated[int, Query(ge=1, le=200, examples=[20])] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000, examples=[0])] = 0,
@@ -44,6 +46,8 @@ async def read_queue(
     views = await world.people.people([entry.profile_id for entry in entries]) if entries else []
     tasks = [_task(world, wanted, entry, view) for entry, view in zip(entries, views, strict=True)]
     open_ = [task for task in tasks if task is not None]
+    for task in open_:
+        noted(world, key, OUTREACH, task.profile_id)
     following = offset + len(entries)
     page = QueuePage(
         queue, wanted.title, total, len(tasks) - len(open_), open_, following if following < total and entries else None

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from api.answers import purposes_of
-from api.audit import DECISION, noted
+from api.audit import noted
 from api.console_view import console_values
 from api.deps import World, WorldNow, session_key
 from api.erased import refuse_erased
@@ -19,6 +19,7 @@ from api.record_view import recorded_decision
 from api.serving import recorded
 from api.session import COOKIE, LIFETIME_MS, Session, csrf_token, is_csrf_token, seal, sign_in, sign_out
 from api.templates import HEADERS, PAGES, render
+from engine.audit import DECISION
 from engine.decision_id import profile_of
 from engine.ports import ApiKey
 from engine.records import DecisionRecord

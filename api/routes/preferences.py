@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.responses import RedirectResponse
 
 from api.answers import consent_of, iso
-from api.audit import LINK, noted
+from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.documents import answer, problems
 from api.errors import Problem
@@ -26,6 +26,7 @@ from api.sealed import seal, unseal
 from api.serving import reference
 from api.stating import state
 from api.templates import HEADERS, render
+from engine.audit import LINK
 from engine.consent import CONTRACT
 from engine.ports import ApiKey, Circumstances, ConsentChange
 from engine.signals import DAY

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from api.answers import Seen, look, profile_answer, purposes_of, timeline_page, with_provenance
-from api.audit import EVENTS, PROFILE, noted
+from api.audit import noted
 from api.cursor import place_in, token_of
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
@@ -17,6 +17,7 @@ from api.reading import read_json
 from api.representation import PRIVATE, is_current, json_answer, not_modified, weak_tag
 from api.schemas_people import LookupAsk, ProfileAnswer, TimelinePage
 from api.serving import reference
+from engine.audit import EVENTS, PROFILE
 from engine.ports import ApiKey
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"])

@@ -6,12 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.answers import consent_of, iso
+from api.audit import noted_if_kept
 from api.deps import WorldNow, require
 from api.documents import answer, problems
 from api.representation import PRIVATE, json_answer
 from api.routes.profiles import Ref
 from api.schemas_people import ConsentHistory, Said
 from api.serving import reference
+from engine.audit import CHOICES, RECEIPT
 from engine.ports import ApiKey, Proof
 from engine.receipt import receipt
 
@@ -28,9 +30,10 @@ LINKED_DATA = "application/ld+json"
     response_class=Response,
     responses={200: answer(ConsentHistory, "The ledger's rows, newest first; none for a new reference"), **problems()},
 )
-async def read_history(ref: Ref, _key: Reader, world: WorldNow, before: Before = None, limit: Limit = 100) -> Response:
+async def read_history(ref: Ref, key: Reader, world: WorldNow, before: Before = None, limit: Limit = 100) -> Response:
     """Every statement under any identifier of the person: who, when, how, from which source, on what text."""
     view = await world.people.person(reference(world, ref).id)
+    noted_if_kept(world, key, CHOICES, view)
     rows = [row for row in await world.consents.history(view.members) if before is None or row.seq < before]
     page = rows[::-1][:limit]
     after = page[-1].seq if len(page) < len(rows) else None
@@ -70,11 +73,12 @@ def _said(row: Proof) -> Said:
         **problems(),
     },
 )
-async def read_receipt(ref: Ref, _key: Reader, world: WorldNow) -> Response:
+async def read_receipt(ref: Ref, key: Reader, world: WorldNow) -> Response:
     """Header, processing per purpose, parties and every event of consent. Always 200: who never said anything has a
     receipt without events."""
     policy = world.now.purposes
     view = await world.people.person(reference(world, ref).id)
+    noted_if_kept(world, key, RECEIPT, view)
     rows = await world.consents.history(view.members)
     consent = consent_of(view, policy, world.clock())
     body = receipt(view.profile_id, consent, policy, rows, iso)

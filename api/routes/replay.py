@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from api.answers import consent_of, purposes_of
-from api.audit import REPLAY, noted
+from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
 from api.erased import refuse_erased
@@ -19,6 +19,7 @@ from api.representation import PRIVATE, json_answer
 from api.routes.decisions import DECISION_EXAMPLE
 from api.schemas_replay import ReplayAnswer, ReplayAsk
 from api.serving import recorded
+from engine.audit import REPLAY
 from engine.decision_id import profile_of
 from engine.ports import ApiKey, PersonView
 from engine.records import DecisionRecord

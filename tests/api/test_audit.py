@@ -5,8 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.ports import Entry
 from tests.api.seed import ANN, decide, grant, seed
-from tests.api.world import ADMIN, AGENT, Rig
+from tests.api.world import ADMIN, AGENT, NOW, Rig
 
 
 async def audit(rig: Rig, **wanted: Any) -> list[dict[str, Any]]:
@@ -24,8 +25,10 @@ async def seeded() -> Rig:
 
 async def test_every_way_of_reading_a_person_leaves_one_line() -> None:
     rig = await seeded()
+    rig.queues.put(Entry(rig.id_of(ANN), "complaint_follow_up", 9.0, "voice", "call_back", (), NOW, NOW))
     async with rig.client(ADMIN) as client:
         await grant(client, "personalization")
+        rig.reads.kept.clear()
         made = (await decide(client))["decision_id"]
         ways: list[tuple[str, httpx.Response]] = [
             ("profile", await client.get(f"/v1/profiles/{ANN}")),
@@ -37,6 +40,12 @@ async def test_every_way_of_reading_a_person_leaves_one_line() -> None:
             ("decision", await client.get(f"/v1/decisions/{made}")),
             ("replay", await client.post(f"/v1/decisions/{made}/replay", json={})),
             ("desk", await client.post("/desk/customer", json={"profile": ANN})),
+            ("consent", await client.get(f"/v1/profiles/{ANN}/consent")),
+            ("consent", await client.patch(f"/v1/profiles/{ANN}/consent", json={})),
+            ("consent", await client.put(f"/v1/profiles/{ANN}/consent", json={})),
+            ("consent_history", await client.get(f"/v1/profiles/{ANN}/consent/history")),
+            ("consent_receipt", await client.get(f"/v1/profiles/{ANN}/consent/receipt")),
+            ("outreach", await client.get("/v1/outreach/complaint_follow_up")),
         ]
     assert {answer.status_code for _, answer in ways} == {200}
     lines = await audit(rig)
@@ -74,13 +83,26 @@ async def test_the_page_of_a_decision_leaves_a_line_too() -> None:
 async def test_what_reads_nobody_leaves_no_line() -> None:
     rig = await seeded()
     async with rig.client(AGENT) as client:
-        await client.get("/v1/profiles/user_id:nobody")
+        for part in ("", "/consent", "/consent/history", "/consent/receipt"):
+            await client.get(f"/v1/profiles/user_id:nobody{part}")
+        await client.get("/v1/outreach/complaint_follow_up")
         await client.get("/v1/decisions/none")
         await decide(client)
         await client.get("/v1/catalogue")
     async with rig.client("marketer-key") as client:
         assert (await client.get(f"/v1/profiles/{ANN}/export")).status_code == 403
     assert await audit(rig) == []
+
+
+async def test_consent_of_somebody_never_seen_who_has_said_something_leaves_a_line() -> None:
+    rig = Rig()
+    async with rig.client(AGENT) as client:
+        await client.patch("/v1/profiles/user_id:new/consent", json={"purposes": {"marketing": False}})
+        await client.get("/v1/profiles/user_id:new/consent")
+        said = {"profile": "user_id:new", "string": "DBABLA~BVQVAAAAAgA.YA"}
+        assert (await client.post("/v1/consent/gpp", json=said)).status_code == 200
+    lines = await audit(rig, profile="user_id:new")
+    assert [(line["what"], line["who"]) for line in lines] == [("consent", "desk")] * 3
 
 
 async def test_lines_are_found_by_person_and_by_key_page_by_page() -> None:
