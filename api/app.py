@@ -39,6 +39,7 @@ from api.routes import (
     replay,
     unsubscribe,
 )
+from api.status_calls import keep_telling
 from api.throttle import Throttle
 
 # asked for in this order at every request, so what is asked most comes first
@@ -126,11 +127,12 @@ def serve_app(opening: Opening) -> Application:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with opening() as world:
             _furnish(app, world)
-            carrying = asyncio.create_task(carry_on(world))
+            beside = [asyncio.create_task(carry_on(world)), asyncio.create_task(keep_telling(world))]
             try:
                 yield
             finally:
-                carrying.cancel()
+                for task in beside:
+                    task.cancel()
 
     app.router.lifespan_context = lifespan
     return app

@@ -37,6 +37,7 @@ from engine.ports import (
     Rejects,
     Reservations,
 )
+from engine.status_callback import Callbacks, Caller
 from models.replay import Past
 from models.scorer import Scorer
 from models.trial import KeptFindings
@@ -104,6 +105,8 @@ class World:
     erasures: Erasures
     exports: Exports
     requests: DataRequests
+    callbacks: Callbacks
+    caller: Caller
     reads: Reads
     notices: Notices
     rejects: Rejects

@@ -11,6 +11,7 @@ from api.schemas import Instant
 UUID4 = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 Status = Literal["pending", "in_progress", "completed", "cancelled"]
 Kind = Literal["access", "portability", "erasure"]
+CallbackUrl = Annotated[str, Meta(pattern=r"^https?://[^\s@/?#]+([/?]\S*)?$", max_length=2048)]
 
 
 class SupportedIdentity(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class RequestAsk(msgspec.Struct, frozen=True):
     subject_identities: Annotated[list[SubjectIdentity], Meta(min_length=1, max_length=50)]
     submitted_time: Annotated[datetime, Meta(tz=True)]
     api_version: str = ""
-    status_callback_urls: list[str] = []
+    status_callback_urls: Annotated[list[CallbackUrl], Meta(max_length=10)] = []
     extensions: dict[str, Any] = {}
 
 
@@ -68,6 +69,18 @@ class RequestStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
     controller_id: str
     expected_completion_time: Instant
+    subject_request_id: str
+    request_status: Status
+    api_version: str
+    results_url: str | None = None
+
+
+class StatusCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is told at a status_callback_url whenever the status has changed."""
+
+    controller_id: str
+    expected_completion_time: Instant
+    status_callback_url: str
     subject_request_id: str
     request_status: Status
     api_version: str

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     log_level: str = "warning"
     batch_bytes: int = Field(default=500 * 1024, ge=32 * 1024, le=4 * 1024 * 1024)
     ingest_rate: int = Field(default=0, ge=0)
-
+    callbacks_private: bool = False
     lateness_days: float = Field(default=30.0, gt=0)
 
     @property

@@ -37,6 +37,7 @@ from infra.findings_store import StoredFindings
 from infra.history import ArchivedHistory
 from infra.kafka_log import KafkaLog, cluster_id, ensure_topics
 from infra.ledger_store import ADMIN, WRITER, SqlKeys, open_database
+from infra.ledger_store_callbacks import SqlCallbacks
 from infra.ledger_store_reads import SqlReads
 from infra.ledger_store_requests import SqlRequests
 from infra.ledger_store_tokens import SqlOptIns
@@ -51,6 +52,7 @@ from infra.rejects import KafkaRejects
 from infra.replaying import StoredPast
 from infra.rules_store import RulesStore
 from infra.settings import Settings
+from infra.status_calls import HttpCaller
 from infra.topics import CHANGES, REJECTS, topic
 from models.live import LiveModel
 
@@ -77,6 +79,8 @@ class Opened:
     erasures: Erasures
     exports: Exports
     requests: SqlRequests
+    callbacks: SqlCallbacks
+    caller: HttpCaller
     reads: SqlReads
     notices: Notices
     rejects: Rejects
@@ -188,12 +192,10 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
     rules = RulesStore(settings.rules_dir)
     configuration = LiveConfiguration(settings.config_dir, rules.keep_all)
     store = ModelStore(settings.models_dir)
-    live = LiveModel(store)
-    live.refresh()
+    live = _followed(store)
     await log.start()
     await side.begin()
-    reads = SqlReads(open_database(settings.database))
-    await reads.begin()
+    reads = await _recording(settings)
     refreshing = asyncio.create_task(_refresh(configuration, live))
     try:
         yield Opened(
@@ -207,6 +209,8 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
             erasures=open_erasures(settings),
             exports=StoredExports(settings.archive, PartitionStore(redis), settings.partitions),
             requests=SqlRequests(open_database(settings.database)),
+            callbacks=SqlCallbacks(open_database(settings.database)),
+            caller=HttpCaller(private=settings.callbacks_private),
             reads=reads,
             queues=RedisQueues(redis),
             notices=RedisNotices(redis),
@@ -230,6 +234,20 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
         await log.stop()
         await side.end()
         await redis.aclose()
+
+
+def _followed(store: ModelStore) -> LiveModel:
+    """The model that serves now, loaded."""
+    live = LiveModel(store)
+    live.refresh()
+    return live
+
+
+async def _recording(settings: Settings) -> SqlReads:
+    """The audit of reads, writing."""
+    reads = SqlReads(open_database(settings.database))
+    await reads.begin()
+    return reads
 
 
 def _promote(settings: Settings, version: str, force: bool) -> Mapping[str, Any]:  # noqa: FBT001 reason: as the port has it

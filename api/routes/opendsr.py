@@ -1,11 +1,9 @@
 """Data subjects' requests in the form of OpenDSR: taken with a signed receipt, callable back while they wait, carried
 out by the erasure and export parts. Every failure has OpenDSR's own shape here."""
 
-import hmac
 from base64 import b64encode
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -38,17 +36,16 @@ from api.schemas_opendsr import (
 )
 from api.serving import reference
 from api.session import COOKIE
+from api.status_calls import API_VERSION, SIGNED, expected, results_url, signature, status_now
 from engine.audit import EXPORT
-from engine.data_request import COMPLETED, ERASURE, KEPT_MS, KINDS, WAIT_MS, DataRequest, digest_of, status_of
+from engine.data_request import COMPLETED, ERASURE, KEPT_MS, KINDS, WAIT_MS, DataRequest, digest_of
 from engine.errors import EngineError
 from engine.ports import ApiKey, PersonView, Unavailable
-from engine.signals import DAY
+from engine.status_callback import Callback, secret_for
 
-API_VERSION = "1.0"
 # identity types of OpenDSR and what they are called here; a hash of theirs cannot be led to a keyed hash of ours
 MATCHED = {"email": "email", "phone": "phone", "controller_customer_id": "user_id"}
 RAW = "raw"
-ANSWERED_WITHIN_DAYS = {"gdpr": 30, "ccpa": 45}
 SIGNED_BY = "HMAC-SHA256 of the body under the API key of the request, in base64"
 PLACE = "/opendsr_requests"
 EXAMPLE_ID = "a7551968-d5d6-44b2-9831-815ac9017798"
@@ -59,6 +56,7 @@ EXAMPLE = {
     "submitted_time": "2026-10-02T15:00:00Z",
     "subject_identities": [{"identity_type": "email", "identity_value": "ann@example.org", "identity_format": "raw"}],
     "api_version": API_VERSION,
+    "status_callback_urls": ["https://controller.example/opendsr/status"],
 }
 HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _TITLES = {
@@ -113,16 +111,20 @@ def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _TITLES[status], "content": content} for status in every}
 
 
-SIGNED = ("X-OpenDSR-Processor-Domain", "X-OpenDSR-Signature")
-
-
 def _signed(request: Request, world: World, body: Any, status: int = 200) -> Response:
     """An answer whose receiver can prove that we gave it: signed under the secret that both of us know."""
     made = json_answer(body, status, HEADERS)
-    key = credential(request) or request.cookies.get(COOKIE, "")
-    made.headers[SIGNED[0]] = urlsplit(link_base(request, world)).hostname or ""
-    made.headers[SIGNED[1]] = b64encode(hmac.digest(key.encode(), bytes(made.body), "sha256")).decode()
+    made.headers.update(signature(link_base(request, world), _secret(request), bytes(made.body)))
     return made
+
+
+def _secret(request: Request) -> str:
+    return credential(request) or request.cookies.get(COOKIE, "")
+
+
+def _place(request: Request, world: World) -> str:
+    """Where requests are, for whoever sent this one."""
+    return f"{link_base(request, world)}{router.prefix}{PLACE}"
 
 
 @router.get(
@@ -134,7 +136,7 @@ def _signed(request: Request, world: World, body: Any, status: int = 200) -> Res
 async def discover() -> Response:
     """Open to everybody, as the specification has it."""
     identities = [SupportedIdentity(kind, RAW) for kind in MATCHED]
-    return json_answer(Discovery(API_VERSION, identities, list(KINDS), "", SIGNED_BY, status_callbacks=False))
+    return json_answer(Discovery(API_VERSION, identities, list(KINDS), "", SIGNED_BY, status_callbacks=True))
 
 
 def _subject(world: World, one: SubjectIdentity) -> tuple[str, str]:
@@ -155,10 +157,6 @@ async def _asked(request: Request) -> tuple[RequestAsk, bytes]:
         raise Problem(400, "invalid_body", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "malformed_json", "the body is not JSON; send a JSON object in UTF-8") from error
-
-
-def _expected(request: DataRequest) -> str:
-    return iso(request.received_at + ANSWERED_WITHIN_DAYS[request.regulation] * DAY)
 
 
 @router.post(
@@ -189,8 +187,11 @@ async def take(request: Request, key: Controller, world: WorldNow) -> Response:
     if kept.digest != wanted.digest:
         text = "this subject_request_id stands for another request; make a new UUID for every request"
         raise Problem(409, "subject_request_id_taken", text)
+    for url in dict.fromkeys(ask.status_callback_urls):
+        secret, until = secret_for(_secret(request), kept.id), kept.received_at + KEPT_MS
+        await world.callbacks.add(Callback(kept.id, url, _place(request, world), secret, until, kept.due_at))
     encoded = b64encode(body).decode()
-    receipt = RequestTaken(kept.controller, _expected(kept), iso(kept.received_at), encoded, kept.id)
+    receipt = RequestTaken(kept.controller, expected(kept), iso(kept.received_at), encoded, kept.id)
     return _signed(request, world, receipt, 201)
 
 
@@ -199,10 +200,6 @@ async def _kept(world: World, request_id: str) -> DataRequest:
     if found is None:
         raise Problem(404, "unknown_request", "no request has this subject_request_id")
     return found
-
-
-async def _status(world: World, found: DataRequest) -> str:
-    return status_of(found, [await world.erasures.find(job) for job in found.jobs])
 
 
 @router.get(
@@ -214,10 +211,9 @@ async def _status(world: World, found: DataRequest) -> str:
 async def read_status(request: Request, request_id: RequestId, _key: Controller, world: WorldNow) -> Response:
     """An erasure is completed when every store is empty; of access and portability there is a `results_url` then."""
     found = await _kept(world, request_id)
-    status = await _status(world, found)
-    fetchable = status == COMPLETED and found.kind != ERASURE
-    place = f"{link_base(request, world)}{router.prefix}{PLACE}/{found.id}/results" if fetchable else None
-    told = RequestStatus(found.controller, _expected(found), found.id, status, API_VERSION, place)  # type: ignore[arg-type]
+    status = await status_now(world, found)
+    place = results_url(_place(request, world), found, status)
+    told = RequestStatus(found.controller, expected(found), found.id, status, API_VERSION, place)  # type: ignore[arg-type]
     return _signed(request, world, told)
 
 
@@ -252,7 +248,7 @@ async def _people(world: World, subjects: Sequence[tuple[str, str]]) -> list[Per
 async def read_results(request_id: RequestId, key: Controller, world: WorldNow) -> Response:
     """Everything kept of the person, read at this moment: no copy waits anywhere. For 30 days."""
     found = await _kept(world, request_id)
-    if found.kind == ERASURE or await _status(world, found) != COMPLETED:
+    if found.kind == ERASURE or await status_now(world, found) != COMPLETED:
         raise Problem(409, "no_results", "there is nothing to fetch: ask for the status, results_url says when")
     if not found.subjects or found.received_at + KEPT_MS < world.clock():
         raise Problem(410, "results_expired", "the result was there for 30 days; make a new request")

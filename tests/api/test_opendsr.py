@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from api.data_requests import carry_out
+from api.status_calls import tell
 from engine.data_request import KEPT_MS, PATIENCE_MS, WAIT_MS
 from engine.ports import Unavailable
+from engine.status_callback import LONGEST_PAUSE_MS, LOOK_MS, MOST_TRIES
 from tests.api.seed import ANN, seed
 from tests.api.world import ADMIN, Rig
 
@@ -175,9 +177,84 @@ async def test_an_erasure_that_did_not_get_through_is_taken_up_again() -> None:
         assert (await client.get(f"/v1/profiles/{ANN}")).status_code == 404
 
 
+CALLED = "https://controller.example/status"
+
+
+async def told(rig: Rig) -> list[dict[str, Any]]:
+    """What goes out when the next look is due."""
+    before = len(rig.caller.calls)
+    rig.clock.at += LOOK_MS
+    await tell(rig.world)
+    return [json.loads(body) for _, body, _ in rig.caller.calls[before:]]
+
+
+async def test_a_controller_is_told_whenever_the_status_changes() -> None:
+    rig = await seeded()
+    async with rig.client(KEY) as client:
+        await client.post(PLACE, json=asked("access", status_callback_urls=[CALLED, CALLED]))
+        assert await told(rig) == []
+        await carried_out(rig)
+        [said] = await told(rig)
+        results = (await client.get(f"{PLACE}/{ID}")).json()["results_url"]
+    assert said == {
+        "controller_id": "preferences",
+        "expected_completion_time": said["expected_completion_time"],
+        "status_callback_url": CALLED,
+        "subject_request_id": ID,
+        "request_status": "completed",
+        "api_version": "1.0",
+        "results_url": results,
+    }
+    [(url, body, headers)] = rig.caller.calls
+    secret = hmac.digest(KEY.encode(), ID.encode(), "sha256").hex()
+    assert url == CALLED
+    assert b64decode(headers["X-OpenDSR-Signature"]) == hmac.digest(secret.encode(), body, "sha256")
+    assert headers["X-OpenDSR-Processor-Domain"] == "rapport"
+    assert await told(rig) == []
+    assert rig.callbacks.kept == {}
+
+
+async def test_a_cancellation_is_told_too() -> None:
+    rig = await seeded()
+    async with rig.client(KEY) as client:
+        await client.post(PLACE, json=asked(status_callback_urls=[CALLED]))
+        await client.delete(f"{PLACE}/{ID}")
+        rig.clock.at += WAIT_MS
+        assert [said["request_status"] for said in await told(rig)] == ["cancelled"]
+
+
+async def test_who_does_not_answer_is_called_again_for_some_hours() -> None:
+    rig = await seeded()
+    rig.caller.problem = "the address answered 503"
+    async with rig.client(KEY) as client:
+        await client.post(PLACE, json=asked("access", status_callback_urls=[CALLED]))
+    await carried_out(rig)
+    assert len(await told(rig)) == 1
+    assert await told(rig) == []
+    while rig.callbacks.kept:
+        rig.clock.at += LONGEST_PAUSE_MS
+        await tell(rig.world)
+    assert len(rig.caller.calls) == MOST_TRIES
+
+
+async def test_somebody_who_comes_back_learns_the_status_of_now() -> None:
+    rig = await seeded()
+    rig.caller.problem = "the address answered 503"
+    async with rig.client(KEY) as client:
+        await client.post(PLACE, json=asked(status_callback_urls=[CALLED]))
+    await carried_out(rig)
+    await told(rig)
+    rig.caller.problem = ""
+    rig.clock.at += LONGEST_PAUSE_MS
+    assert [said["request_status"] for said in await told(rig)] == ["completed"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        *({"status_callback_urls": [url]} for url in ("ftp://a.example/", "controller.example", "http://u:p@a/", "")),
+        {"status_callback_urls": ["https://a.example/" + "x" * 2048]},
+        {"status_callback_urls": [f"https://a.example/{n}" for n in range(11)]},
         {"subject_request_id": ID.upper()},
         {"subject_request_id": "a7551968-d5d6-11b2-9831-815ac9017798"},
         {"subject_request_type": "rectification"},

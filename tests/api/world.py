@@ -18,6 +18,7 @@ from engine.ports import ApiKey
 from engine.step import Rules
 from infra.config import Configuration, load
 from infra.memory import MemoryState
+from infra.memory_callbacks import MemoryCallbacks, MemoryCaller
 from infra.memory_erasure import MemoryErasures, MemoryExports
 from infra.memory_findings import MemoryFindings
 from infra.memory_opt_ins import MemoryOptIns
@@ -119,6 +120,8 @@ class Rig:
         self.keys = MemoryKeys(KEYS)
         self.opt_ins = MemoryOptIns()
         self.requests = MemoryRequests()
+        self.callbacks = MemoryCallbacks()
+        self.caller = MemoryCaller()
         self.reads = MemoryReads()
         self.health = MemoryHealth()
         self.findings = MemoryFindings()
@@ -136,6 +139,8 @@ class Rig:
             erasures=MemoryErasures(self.state),
             exports=MemoryExports(self.state),
             requests=self.requests,
+            callbacks=self.callbacks,
+            caller=self.caller,
             reads=self.reads,
             notices=self.notices,
             rejects=self.rejects,

@@ -17,7 +17,7 @@ DOORS = {
     "faust": ("infra/stream/*.py",),
     "feast": ("features/definitions.py", "infra/feast_store*.py", BENCH),
     "google": ("infra/feast_store*.py",),
-    "httpx": ("infra/cli*.py", "infra/demo/*.py", BENCH),
+    "httpx": ("infra/cli*.py", "infra/status_calls.py", "infra/demo/*.py", BENCH),
     "jinja2": ("api/*.py", "infra/demo/*.py"),
     "joblib": ("models/*.py",),
     "lightgbm": ("models/*.py", BENCH),
