@@ -108,13 +108,15 @@ class LedgeredConsents:
         return [proof_of(row) for row in await self._ledger.rows(identities)]
 
     async def mend(self, waiting: Mapping[str, Mapping[str, Pending]]) -> None:
-        """Carry out refusals whose writer died between key and ledger; who is still at it does the same thing."""
+        """Carry out refusals whose writer died between key and ledger; who is still at it does the same thing. It may
+        have died before every identifier of the person had one."""
         for identity, rows in waiting.items():
             old = {row: p for row, p in rows.items() if p.at <= self._clock() - LEFT_BEHIND_MS}
             drafts = [Draft(row, identity, Saying(p.at, "", "mended", p.change), True) for row, p in old.items()]
             if drafts:
                 states = await self._ledger.commit(Commit(drafts, [identity]))
                 await self._keys.settle(states, {identity: list(old)})
+                await self.spread([(await self._people.person(identity)).members])
 
 
 def overlaid(held: Held, rows: Mapping[str, Pending]) -> Held:

@@ -1,9 +1,12 @@
-"""A process that withdraws a consent and dies at a given step between serving key and ledger; run by the tests."""
+"""A process that withdraws a consent and kills itself at a given step between serving key and ledger; run by tests."""
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+
+from sqlalchemy import event
 
 from engine.consent import Held
 from engine.ports import ConsentChange
@@ -13,8 +16,10 @@ from infra.redis_store import RedisPeople, connect
 from infra.redis_store_consent import ConsentKeys
 from tests.infra.consent.place import PARTITIONS, A, B, Clock, no, yes
 
-DEAD = 9
-STEPS = ("before the key", "between key and ledger", "between ledger and key", "after everything")
+DEAD = -signal.SIGKILL
+BEFORE, AMID_KEYS, HELD, IN_LEDGER = "before the keys", "amid the keys", "before the ledger", "amid the ledger"
+LEDGERED, AMID_FINAL, AFTER = "before the final keys", "amid the final keys", "after everything"
+STEPS = (BEFORE, AMID_KEYS, HELD, IN_LEDGER, LEDGERED, AMID_FINAL, AFTER)
 
 
 class DyingKeys(ConsentKeys):
@@ -23,20 +28,26 @@ class DyingKeys(ConsentKeys):
     step = ""
 
     async def hold(self, changes: Mapping[str, ConsentChange], rows: Mapping[str, str], at: int) -> None:
-        die_at("before the key", self.step)
+        die_at(BEFORE, self.step)
+        if self.step == AMID_KEYS:
+            await super().hold(dict([*changes.items()][:1]), rows, at)
+        die_at(AMID_KEYS, self.step)
         await super().hold(changes, rows, at)
-        die_at("between key and ledger", self.step)
+        die_at(HELD, self.step)
 
     async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> dict[str, Held]:
-        die_at("between ledger and key", self.step)
+        die_at(LEDGERED, self.step)
+        if self.step == AMID_FINAL:
+            await super().settle(dict([*states.items()][:1]), rows)
+        die_at(AMID_FINAL, self.step)
         found = await super().settle(states, rows)
-        die_at("after everything", self.step)
+        die_at(AFTER, self.step)
         return found
 
 
 def die_at(here: str, step: str) -> None:
     if here == step:
-        os._exit(DEAD)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(redis_url: str, database_url: str, step: str, what: str) -> None:
@@ -45,7 +56,10 @@ async def main(redis_url: str, database_url: str, step: str, what: str) -> None:
     redis = connect(redis_url)
     keys = DyingKeys(redis, PARTITIONS)
     keys.step = step
-    ledger = ConsentLedger(open_ledger(database_url), clock)
+    engine = open_ledger(database_url)
+    # rows are written, and the transaction is not yet
+    event.listen(engine, "commit", lambda _connection: die_at(IN_LEDGER, step))
+    ledger = ConsentLedger(engine, clock)
     consents = LedgeredConsents(keys, ledger, RedisPeople(redis, PARTITIONS), clock)
     change = no(clock.at) if what == "no" else yes(clock.at, A, B)
     await consents.write({A: change, B: change} if what == "no" else {A: change})

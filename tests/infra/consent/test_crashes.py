@@ -15,8 +15,8 @@ from engine.ports import ConsentChange
 from infra.consent_opening import ConsentSide
 from infra.embedded import free_port, start_redis
 from infra.processes import RunningServer
-from tests.infra.consent.dying import DEAD, STEPS
-from tests.infra.consent.place import POLICY, A, B, Place, allowed, keys_of, link, no, yes
+from tests.infra.consent.dying import AFTER, AMID_FINAL, AMID_KEYS, BEFORE, DEAD, HELD, IN_LEDGER, LEDGERED, STEPS
+from tests.infra.consent.place import POLICY, A, B, Place, allowed, consent, keys_of, link, no, yes
 
 LATER = 60_000
 
@@ -37,8 +37,9 @@ async def test_a_withdrawal_whose_process_dies_is_never_shown_as_granted(place: 
     in_ledger = bool((await side.ledger.held([B])).get(B))
     for reader in (side, place.side(), await place.opened()):
         for identity in (A, B):
-            assert await allowed(reader, identity) is (step == STEPS[0] and identity == A)
-    assert in_ledger == (step in STEPS[2:])
+            assert await allowed(reader, identity) is (step == BEFORE and identity == A)
+    assert in_ledger == (step in (LEDGERED, AMID_FINAL, AFTER))
+    assert side.ledger.verify().broken is None
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
@@ -47,33 +48,49 @@ async def test_what_a_dead_writer_left_is_carried_out_by_the_next(place: Place, 
     await side.consents.write({A: yes(1000, A, B)})
     await dies(place, step, "no")
     _, waiting = await keys_of(side).read([A, B])
-    assert set(waiting) == (set() if step == STEPS[3] else {A, B})
+    left: dict[str, set[str]] = {AMID_KEYS: {A}, AMID_FINAL: {B}, AFTER: set()}
+    assert set(waiting) == left.get(step, {A, B})
     await side.consents.mend(waiting)
     assert (await keys_of(side).read([A, B]))[1] == waiting
     place.clock.at += LATER
     await side.consents.mend(waiting)
     assert (await keys_of(side).read([A, B]))[1] == {}
-    assert {i: h.statements["marketing"][0].status for i, h in (await side.ledger.held([A, B])).items()} == {
-        A: "denied",
-        B: "denied",
-    }
+    # whoever died amid the keys had told nobody but A, and answered nobody
+    refusing = {A} if step == AMID_KEYS else {A, B}
+    held = await side.ledger.held([A, B])
+    assert {i: h.statements["marketing"][0].status for i, h in held.items()} == dict.fromkeys(refusing, "denied")
     assert not await allowed(side)
     assert side.ledger.verify().broken is None
 
 
-@pytest.mark.parametrize("step", STEPS[2:])
+async def test_what_is_mended_reaches_everybody_who_is_one_person(place: Place) -> None:
+    """The writer died when one of two linked identifiers refused: parting them later must open nothing."""
+    side = await place.opened()
+    await link(side.redis, [A, B])
+    await dies(place, AMID_KEYS, "no")
+    place.clock.at += LATER
+    await side.consents.mend((await keys_of(side).read([A, B]))[1])
+    for reader in (side, await place.opened()):
+        assert (await consent(reader, B)).answers["marketing"].status == "denied"
+    await link(side.redis, [A], 2)
+    await link(side.redis, [B], 2)
+    assert (await consent(side, B)).answers["marketing"].status == "denied"
+
+
+@pytest.mark.parametrize("step", [IN_LEDGER, LEDGERED, AFTER])
 async def test_a_grant_is_in_the_ledger_before_anybody_sees_it(place: Place, step: str) -> None:
     side = await place.opened()
     await side.consents.write({A: no(1000)})
     await dies(place, step, "yes")
-    assert (await side.ledger.held([A]))[A].statements["marketing"][0].status == "granted"
-    assert await allowed(side) is (step == STEPS[3])
+    ledgered = (await side.ledger.held([A]))[A].statements["marketing"][0].status
+    assert ledgered == ("denied" if step == IN_LEDGER else "granted")
+    assert await allowed(side) is (step == AFTER)
 
 
 async def test_while_the_ledger_is_away_a_refusal_on_its_way_counts(place: Place) -> None:
     side = await place.opened()
     await side.consents.write({A: yes(1000, A)})
-    await dies(place, STEPS[1], "no")
+    await dies(place, HELD, "no")
     reader = await place.opened()
     reader.ledger._engine.dispose()
     file = Path(place.database_url.removeprefix("sqlite:///"))
@@ -93,7 +110,7 @@ async def test_a_slower_writer_does_not_put_an_older_state_over_a_newer(place: P
 async def test_a_writer_takes_away_only_its_own_pending(place: Place) -> None:
     side = await place.opened()
     await side.consents.write({A: yes(1000, A)})
-    await dies(place, STEPS[1], "no")
+    await dies(place, HELD, "no")
     await side.consents.write({A: yes(1500, A)})
     _, waiting = await keys_of(side).read([A])
     assert len(waiting[A]) == 1
@@ -113,7 +130,7 @@ async def test_what_a_write_says_holds_also_what_others_refuse_meanwhile(place: 
     """A refusal on its way to the ledger is in the answer to another change, as it is in every read."""
     side = await place.opened()
     await side.consents.write({A: yes(1000, A)})
-    await dies(place, STEPS[1], "no")
+    await dies(place, HELD, "no")
     other = ConsentChange({"analytics": Statement(GRANTED, 2000, "page", True, (A,))})
     states = await side.consents.write({A: other})
     assert not resolve(states, POLICY).allows("marketing")
@@ -162,10 +179,14 @@ async def _withdraw(side: ConsentSide, _place: Place) -> None:
 
 
 async def _die_before_key(_side: ConsentSide, place: Place) -> None:
-    await dies(place, STEPS[2], "no")
+    await dies(place, LEDGERED, "no")
 
 
-@pytest.mark.parametrize("act", [_withdraw, _die_before_key])
+async def _die_amid_keys(_side: ConsentSide, place: Place) -> None:
+    await dies(place, AMID_FINAL, "no")
+
+
+@pytest.mark.parametrize("act", [_withdraw, _die_before_key, _die_amid_keys])
 async def test_a_redis_without_its_last_second_is_not_believed(forgetful: Forgetful, tmp_path: Path, act: Act) -> None:
     place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
     side, watching = await place.opened(), await place.opened()

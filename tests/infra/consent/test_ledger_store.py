@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from engine.ledger import Draft, Saying, saying_of
 from engine.ports import Stale
@@ -100,6 +100,33 @@ async def test_any_row_that_is_taken_out_is_missed(ledger: ConsentLedger, tmp_pa
     with open_ledger(url(tmp_path)).begin() as connection:
         connection.execute(delete(ROWS).where(ROWS.c.seq == row))
     assert ledger.verify().broken == row
+
+
+FORGED: dict[str, bytes | str] = {
+    "payload": b"{}",
+    "salt": b"x" * 16,
+    "payload_hash": b"x" * 32,
+    "chain": b"x" * 32,
+    "subject": "somebody",
+    "row_id": "another",
+}
+
+
+@pytest.mark.parametrize("field", FORGED)
+async def test_any_forged_field_of_any_row_is_named_also_after_an_erasure(
+    ledger: ConsentLedger, tmp_path: Path, field: str
+) -> None:
+    await filled(ledger)
+    assert ledger.erase_payloads([A]) == 3
+    column = ROWS.c[field]
+    with open_ledger(url(tmp_path)).begin() as connection:
+        written = {seq: value for seq, value in connection.execute(select(ROWS.c.seq, column))}
+    assert len(written) == 7
+    for seq, before in written.items():
+        for value, broken in ((FORGED[field], seq), (before, None)):
+            with open_ledger(url(tmp_path)).begin() as connection:
+                connection.execute(update(ROWS).where(ROWS.c.seq == seq).values({column: value}))
+            assert ledger.verify().broken == broken
 
 
 async def test_an_erasure_takes_payload_and_salt_and_the_chain_holds(ledger: ConsentLedger, tmp_path: Path) -> None:
