@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from infra.bench import chaos, decisions, freshness, ingest, memory, profile_read, replay, revocation, stream
+from infra.bench import chaos, decisions, freshness, ingest, memory, planted, profile_read, replay, revocation, stream
 from infra.bench.bed import Place, servers_only
 from infra.bench.figures import Row, Say, Target, machine
 from infra.bench.world import write_config
@@ -57,11 +57,11 @@ BENCHES: dict[str, Bench] = {
     "profiles": profile_read.run,
     "memory": memory.run,
     "replay": replay.run,
+    "people": planted.run,
     "chaos": chaos.run,
 }
-# it takes long, needs Java, and measures nothing: it proves
-# these take a quarter of an hour or more
-ONLY_WHEN_NAMED = frozenset({"chaos", "memory"})
+# chaos and people take long, need Java and measure nothing: they prove; memory takes a quarter of an hour
+ONLY_WHEN_NAMED = frozenset({"chaos", "memory", "people"})
 
 
 def chosen(names: str) -> list[str]:

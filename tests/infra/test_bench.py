@@ -46,7 +46,7 @@ def test_percentiles_of_nothing_are_no_number() -> None:
 
 
 def test_benches_are_chosen_by_name_and_keep_their_order() -> None:
-    assert chosen("") == [name for name in BENCHES if name not in ("chaos", "memory")]
+    assert chosen("") == [name for name in BENCHES if name not in ("chaos", "memory", "people")]
     assert chosen("chaos") == ["chaos"]
     assert chosen("bulk, stream") == ["stream", "bulk"]
     with pytest.raises(UnknownBench, match="no bench is called speed"):

@@ -6,20 +6,22 @@ import os
 import random
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from engine.events import Event
 from engine.identity import Claim, components, with_claims
-from engine.ports import PersonView
+from engine.ports import PersonView, Stored
 from engine.profile import Profile, merge
-from engine.records import encode, partition_of
+from engine.records import Position, encode, partition_of
 from engine.replay import replay
 from engine.step import Rules
+from infra.bench.planted import Compared, compared, meetings
+from infra.bench.town import RULES, Town, town
 from infra.link_record import LinkRecord
 from infra.processes import RunningServer
 from infra.redis_store import connect
-from tests.infra.stream.bed import Bed, record
-from tests.infra.stream.crowd import RULES, Town, town
+from tests.infra.stream.bed import START, Bed, record
 from tests.servers import database
 
 DATABASE, PARTITIONS, WORKERS, TOGETHER = 12, 8, 4, 200
@@ -49,6 +51,29 @@ def test_ten_thousand_people_are_exactly_the_planted_ones(seed: int) -> None:
     assert {frozenset(profile.members) for profile in found.values()} == made.people
     assert sum(profile.state.count for profile in found.values()) == sum(e.kind == "page" for e in made.events)
     assert found == profiles_of(town(seed, WHOLE, MISTAKEN, linked=False))
+
+
+def read_as(made: Town) -> dict[str, PersonView]:
+    """By the rules alone: every id of the town as a reader would find it."""
+    fragments = replay(made.events, Rules())
+    stored = {i: (Stored(Position(1, 0, 0), START, fragment),) for i, fragment in fragments.items()}
+    return {
+        member: PersonView(members[0], members, 1, tuple(s for m in members for s in stored.get(m, ())), {})
+        for members in (profile.members for profile in profiles_of(made).values())
+        for member in members
+    }
+
+
+def test_the_bench_sees_whoever_is_not_as_planted() -> None:
+    made, never = town(1, 60, 3), town(1, 60, 3, linked=False)
+    found, expected = read_as(made), read_as(never)
+    assert compared(made, found, expected) == Compared(0, 0, 0)
+    assert meetings(made, PARTITIONS) > 0
+    one, other = sorted(made.people, key=min)[:2]
+    joined = msgspec.structs.replace(found[min(one)], members=tuple(sorted(one | other)))
+    assert compared(made, found | dict.fromkeys(one | other, joined), expected) == Compared(2, 1, len(one | other))
+    emptied = {i: msgspec.structs.replace(found[i], stored=()) for i in one}
+    assert compared(made, found | emptied, expected) == Compared(0, 0, len(one))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A town of people with planted identifiers, and the stream of what they did in random order: who belongs together is
-known before anybody computes it. Some share a browser; some were linked by mistake and are unlinked."""
+known before anybody computes it. Some share a browser; some were linked by mistake and are unlinked. Knows no
+station."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -8,9 +9,10 @@ import msgspec
 
 from engine.events import Event
 from engine.identifiers import Identifier, IdentityRules, identify
-from tests.infra.stream.bed import SECRET, START
+from infra.bench.people import SECRET
 
 RULES = IdentityRules()
+START = 1_790_000_000_000
 MINUTE = 60_000
 
 
