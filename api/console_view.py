@@ -26,6 +26,7 @@ async def console_values(world: World) -> dict[str, Any]:
     return {
         "serving": world.live_model.current().version,
         "health": {**await world.health.problems(), "configuration": world.configuration.problem},
+        "warnings": await world.health.warnings(),
         "queues": queues,
         "actions": catalogue.documents.actions,
         "catalogue": catalogue.version,

@@ -283,3 +283,7 @@ class Health(Protocol):
     """Whether a part of the world answers: name -> problem ('' when well)."""
 
     async def problems(self) -> dict[str, str]: ...
+
+    async def warnings(self) -> dict[str, str]:
+        """What does not keep us from serving, but somebody should do something about."""
+        ...

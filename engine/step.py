@@ -1,6 +1,7 @@
 """One step of the stream as a pure function: a fragment and an event in, the new fragment and its effects as values
 out. `replay` and the stream worker call this and nothing else. Knows nothing of how effects are carried out."""
 
+import hashlib
 from collections.abc import Iterator
 
 import msgspec
@@ -12,12 +13,23 @@ from engine.identity import NEGATIVE, OBSERVED, POSITIVE, UNSURE, Claim
 from engine.outcome import BY_CUSTOMER, SHOWN
 from engine.profile import Fragment, fold
 
+# Whoever changes what an event does to a fragment gives it the next number: what was folded before is another then.
+FOLD = "1"
+
 
 class Rules(msgspec.Struct, frozen=True):
     """Everything that touches the fold; its version travels in each record, changing it is a rebuild."""
 
     identity: IdentityRules = IdentityRules()
-    version: str = "1"
+
+    @property
+    def version(self) -> str:
+        return f"{FOLD}.{digest_of_identity(self.identity)}"
+
+
+def digest_of_identity(rules: IdentityRules) -> str:
+    """Another one where any rule about identifiers is, in whatever order their types are written."""
+    return hashlib.sha256(msgspec.json.encode(rules, order="sorted")).hexdigest()[:12]
 
 
 class Step(msgspec.Struct, frozen=True):

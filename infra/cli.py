@@ -130,7 +130,8 @@ def doctor() -> None:
     settings = _settings()
     findings = asyncio.run(examine(settings))
     for finding in findings:
-        mark = "[green]ok[/green]" if finding.ok else "[red]no[/red]"
+        well = "[yellow]mind[/yellow]" if finding.warning else "[green]ok[/green]"
+        mark = well if finding.ok else "[red]no[/red]"
         console.print(f"{mark:>4}  {finding.name:<16} {finding.detail}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from infra.kafka_log import cluster_id
 from infra.ledger_store import open_database
 from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.redis_store import FAILURES, connect
+from infra.redis_store_rules import RulesRecord, rules_now, said, unlike
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
 from infra.yaml_source import InvalidConfiguration
@@ -21,11 +22,17 @@ FREE_BYTES = 1 << 30
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing looked at: whether it is well, and a sentence that says what to try if not."""
+    """One thing looked at: whether it is well, and a sentence that says what to try if not. A `warning` is well
+    for now."""
 
     name: str
     ok: bool
     detail: str
+    warning: bool = False
+
+
+class Warned(Exception):
+    """Something that works, and that somebody should do something about."""
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -38,6 +45,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("redis", _redis),
         ("broker", _broker),
         ("partitions", _partitions),
+        ("rules", _rules),
         ("archive", _archive),
     )
     return [await _look(name, check, settings) for name, check in checks]
@@ -47,6 +55,8 @@ async def _look(name: str, check: Callable[[Settings], Awaitable[str]], settings
     try:
         async with asyncio.timeout(10):
             return Finding(name, True, await check(settings))
+    except Warned as warned:
+        return Finding(name, True, str(warned), warning=True)
     except (*FAILURES, Unavailable, InvalidConfiguration, RuntimeError, ValueError) as error:
         return Finding(name, False, str(error) or type(error).__name__)
 
@@ -106,6 +116,18 @@ async def _partitions(settings: Settings) -> str:
         await redis.aclose()
     applied = sum(mark.offset + 1 for mark in marks)
     return f"{applied} records applied in this log, {waiting} wait for the archive"
+
+
+async def _rules(settings: Settings) -> str:
+    redis = connect(_needed(settings.redis_url, "RAPPORT_REDIS_URL"))
+    try:
+        made = await RulesRecord(redis).made()
+    finally:
+        await redis.aclose()
+    others = unlike(made, rules_now(load(settings.config_dir).identity))
+    if others:
+        raise Warned(said(others))
+    return "the state was made with the rules of today" if made else "no state yet"
 
 
 async def _archive(settings: Settings) -> str:

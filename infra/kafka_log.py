@@ -96,7 +96,8 @@ class KafkaLog:
         self._clock = clock
         self._open: dict[int, _Open] = {}
         self._sends: set[asyncio.Task[None]] = set()
-        self.rules = "1"
+        # the version of the fold's rules, as whoever opens the log knows it
+        self.rules = ""
 
     @property
     def partitions(self) -> int:

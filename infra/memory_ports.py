@@ -200,6 +200,10 @@ class MemoryHealth:
 
     def __init__(self, problems: Mapping[str, str] | None = None) -> None:
         self.found = dict(problems or {})
+        self.warned: dict[str, str] = {}
 
     async def problems(self) -> dict[str, str]:
         return dict(self.found)
+
+    async def warnings(self) -> dict[str, str]:
+        return dict(self.warned)

@@ -32,7 +32,8 @@ class ArchiveLacks(Exception):
 
 class Around(msgspec.Struct, frozen=True):
     """What a replay reads and by which rules it folds; `total` is the installation's number of partitions. How
-    many rows are read and how many homes are compared at once bound its memory."""
+    many rows are read and how many homes are compared at once bound its memory. `renewing` replaces what is equal too:
+    what is derived from it has become another, and is derived again only from a newer one."""
 
     archive: str
     store: ReplayStore
@@ -41,6 +42,7 @@ class Around(msgspec.Struct, frozen=True):
     total: int
     rows_per_slice: int = ROWS_PER_SLICE
     homes_together: int = HOMES_TOGETHER
+    renewing: bool = False
 
     def where(self, low: str, high: str) -> Where:
         return Where(low, high, partitions=None if len(self.partitions) == self.total else self.partitions)
@@ -132,7 +134,7 @@ class Comparison:
     async def _take(self, block: Sequence[Refolded]) -> None:
         held = await self._around.store.fragments([home for home, _, _ in block])
         fresh = {home: _bytes(stored) for home, stored, _ in block}
-        odd = [home for home, rebuilt in fresh.items() if rebuilt != _as_rebuilt(rebuilt, held.get(home))]
+        odd = [home for home in fresh if self._is_odd(home, fresh, held)]
         moving = [home for home in odd if self._is_ahead(home, held.get(home))]
         moving += await self._mend([home for home in odd if home not in set(moving)], fresh, held)
         await self._settle(moving, fresh, held)
@@ -152,6 +154,10 @@ class Comparison:
         stored = _read(raw)
         return stored is not None and stored.position > self._marks[self._partition(home)]
 
+    def _is_odd(self, home: str, fresh: dict[str, bytes], held: dict[str, bytes]) -> bool:
+        rebuilt = fresh[home]
+        return (self._around.renewing and bool(rebuilt)) or rebuilt != _as_rebuilt(rebuilt, held.get(home))
+
     async def _settle(self, moving: list[str], fresh: dict[str, bytes], held: dict[str, bytes]) -> None:
         """Look again at who changed meanwhile, until the fragment is the same before and after its events are read."""
         around = self._around
@@ -167,7 +173,7 @@ class Comparison:
                 held.pop(home, None)
             held.update(after)
             still = [home for home in moving if before.get(home) != after.get(home)]
-            odd = [h for h in set(moving) - set(still) if fresh[h] != _as_rebuilt(fresh[h], held.get(h))]
+            odd = [home for home in set(moving) - set(still) if self._is_odd(home, fresh, held)]
             moving = still + await self._mend(odd, fresh, held)
         for home in moving:
             self._tallies[self._partition(home)].unsettled.append(home)

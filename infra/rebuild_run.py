@@ -15,6 +15,7 @@ from infra.rebuild_people import PeopleFound, compare_people
 from infra.rebuild_switch import Announcer, Written, write_into
 from infra.redis_store import connect
 from infra.redis_store_replay import ReplayStore
+from infra.redis_store_rules import FEATURES, RulesRecord, rules_now, unlike
 from infra.settings import Settings
 
 # how long a running worker may take to derive identity again
@@ -83,10 +84,23 @@ async def replay_now(settings: Settings, asked: Asked, clock: Callable[[], float
             return await _elsewhere(around, asked.into, (clock, progress))
         if not asked.switch:
             return await _compared(around, None, (clock, progress))
-        async with _announcer(settings) as announcer:
-            return await _compared(around, announcer, (clock, progress))
+        return await _switched(settings, around, RulesRecord(redis), (clock, progress))
     finally:
         await redis.aclose()
+
+
+async def _switched(
+    settings: Settings, around: Around, record: RulesRecord, watched: tuple[Callable[[], float], Progress]
+) -> Replayed:
+    """Put in place what differs, and everything where features are others: their rows follow from newer fragments only.
+    What is whole and equal afterwards was made by the rules of today, and is recorded so."""
+    now = rules_now(around.rules.identity)
+    renewing = FEATURES in unlike(await record.made(), now)
+    async with _announcer(settings) as announcer:
+        found = await _compared(msgspec.structs.replace(around, renewing=renewing), announcer, watched)
+    if found.equal and found.people is not None:
+        await record.replace(now)
+    return found
 
 
 async def _compared(

@@ -47,6 +47,7 @@ from infra.redis_store_features import RedisFeatures
 from infra.redis_store_links import RedisIdentities
 from infra.redis_store_replay import ReplayStore
 from infra.redis_store_reservations import RedisReservations
+from infra.redis_store_rules import RulesRecord, rules_now, said, unlike
 from infra.redis_store_stream import PartitionStore
 from infra.rejects import KafkaRejects
 from infra.replaying import StoredPast
@@ -109,6 +110,7 @@ class ServerHealth:
         self._redis = redis
         self._store = PartitionStore(redis)
         self._configuration, self._model = live
+        self._rules = RulesRecord(redis)
 
     async def problems(self) -> dict[str, str]:
         redis, kafka = await asyncio.gather(self._asked(self._redis.ping), self._asked(self._broker))
@@ -121,6 +123,15 @@ class ServerHealth:
             "model": self._model.problem,
             "configuration": self._configuration.problem,
         }
+
+    async def warnings(self) -> dict[str, str]:
+        try:
+            made = await self._rules.made()
+        except FAILURES:
+            # that Redis does not answer is a problem, and told as one
+            return {}
+        other = said(unlike(made, rules_now(self._configuration.current.identity)))
+        return {"rules": other} if other else {}
 
     async def _worker(self) -> None:
         await self._beating("worker")
@@ -193,10 +204,11 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
     configuration = LiveConfiguration(settings.config_dir, rules.keep_all)
     store = ModelStore(settings.models_dir)
     live = _followed(store)
+    log.rules = Rules(identity=configuration.current.identity).version
     await log.start()
     await side.begin()
     reads = await _recording(settings)
-    refreshing = asyncio.create_task(_refresh(configuration, live))
+    refreshing = asyncio.create_task(_refresh(configuration, live, log))
     try:
         yield Opened(
             people=side.people,
@@ -259,8 +271,9 @@ def _promote(settings: Settings, version: str, force: bool) -> Mapping[str, Any]
     return promote_now(settings, version)
 
 
-async def _refresh(configuration: LiveConfiguration, live: LiveModel) -> None:
+async def _refresh(configuration: LiveConfiguration, live: LiveModel, log: KafkaLog) -> None:
     while True:
         await asyncio.sleep(REFRESH_SECONDS)
-        configuration.maybe_reload()
+        if configuration.maybe_reload():
+            log.rules = Rules(identity=configuration.current.identity).version
         live.refresh()

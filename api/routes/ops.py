@@ -17,6 +17,7 @@ _STATUS: dict[str, Any] = {
     "properties": {
         "status": {"type": "string", "enum": ["ok", "unready"]},
         "problems": {"type": "object", "additionalProperties": {"type": "string"}},
+        "warnings": {"type": "object", "additionalProperties": {"type": "string"}},
     },
 }
 _JSON = {"application/json": {"schema": _STATUS}}
@@ -39,10 +40,11 @@ async def readyz(world: WorldNow, response: Response) -> dict[str, Any]:
     found = {name: problem for name, problem in (await world.health.problems()).items() if problem}
     if world.configuration.problem:
         found["configuration"] = world.configuration.problem
+    warned = {"warnings": warnings} if (warnings := await world.health.warnings()) else {}
     if not found:
-        return {"status": "ok", "problems": {}}
+        return {"status": "ok", "problems": {}, **warned}
     response.status_code = 503
-    return {"status": "unready", "problems": found}
+    return {"status": "unready", "problems": found, **warned}
 
 
 @router.get(

@@ -17,6 +17,7 @@ from infra.decisions import FoundDecisions
 from infra.kafka_log import KafkaLog, cluster_id
 from infra.redis_store import RedisDecisions
 from infra.redis_store_links import LinkStore
+from infra.redis_store_rules import RulesRecord, rules_now
 from infra.redis_store_stream import PartitionStore
 from infra.rejects import Reject, encode_rejects
 from infra.settings import Settings
@@ -64,6 +65,9 @@ class Worker:
         async with self._started:
             if not self._ready:
                 await self.consent_side.begin()
+                rules = Rules(identity=self.configuration.current.identity)
+                self.sender.rules = rules.version
+                await persist(RulesRecord(self.redis).claim, rules_now(rules.identity))
                 await persist(self.sender.start)
                 self.incarnation = await persist(self._incarnation)
                 self._ready = True

@@ -27,6 +27,15 @@ async def test_a_part_that_does_not_answer_makes_it_unready_and_is_named() -> No
     assert ready.json()["problems"] == {"redis": "does not answer", "configuration": "catalogue.yaml:3: unknown field"}
 
 
+async def test_a_warning_is_told_and_keeps_nobody_from_serving() -> None:
+    rig = Rig()
+    rig.health.warned = {"rules": "the state was made with other rules (identity.yaml); run `rapport replay --switch`"}
+    async with rig.client() as client:
+        ready = await client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json() == {"status": "ok", "problems": {}, "warnings": rig.health.warned}
+
+
 async def measured() -> str:
     async with Rig().client(WRITE) as client:
         await client.post("/v1/batch", json={"batch": [{"type": "track", "event": "Ping", "userId": "u-1"}, 3]})

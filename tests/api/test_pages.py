@@ -155,6 +155,8 @@ async def test_the_console_names_what_serves_and_what_is_wrong(rig: Rig, page: h
     assert answer.status_code == 200
     assert "does not answer" in answer.text
     assert "complaint_follow_up" in answer.text
+    rig.health.warned["rules"] = "the state was made with other rules"
+    assert "made with other rules" in (await page.get("/console")).text
 
 
 async def test_the_reference_lists_every_operation_and_loads_nothing_from_elsewhere(

@@ -11,11 +11,14 @@ import msgspec
 import pytest
 
 from infra.archiver import Archiver
+from infra.config import load
+from infra.doctor import Finding, examine
 from infra.fragment_bytes import unpack
 from infra.kafka_log import describe_topics
 from infra.processes import RunningServer
 from infra.rebuild_run import Asked, Replayed, replay_now
 from infra.redis_store import connect, encode_index
+from infra.redis_store_rules import RulesRecord, rules_now
 from infra.settings import Settings
 from infra.topics import fragment_key, index_key
 from infra.wiring import prepare
@@ -80,6 +83,31 @@ async def test_a_rebuild_is_put_in_place_under_load(fleet: Fleet) -> None:
     again = await replayed(fleet, Asked())
     assert again.equal, list(again.named())
     assert again.events == EVENTS + MORE
+
+
+async def _advised(fleet: Fleet) -> Finding:
+    return next(one for one in await examine(fleet.settings) if one.name == "rules")
+
+
+async def test_other_rules_are_noticed_until_a_rebuild_was_put_in_place(fleet: Fleet) -> None:
+    await fleet.append(accepted(600, seed=43), 60)
+    fleet.start()
+    await fleet.until_applied(await records(fleet))
+    await fleet.until_linked()
+    assert not (await _advised(fleet)).warning
+    record, now = RulesRecord(fleet.redis), rules_now(load(fleet.settings.config_dir).identity)
+    assert await record.made() == now
+    for name, words, renewed in (("identity", "identity.yaml", False), ("features", "the feature spec", True)):
+        await record.replace({**now, name: "what it was"})
+        advised = await _advised(fleet)
+        assert (advised.ok, advised.warning, words in advised.detail) == (True, True, True)
+        assert "`rapport replay --switch`" in advised.detail
+        # looking puts nothing in place
+        fragments = sum(one.fragments for one in (await replayed(fleet, Asked())).partitions)
+        assert (await _advised(fleet)).warning
+        found = await replayed(fleet, Asked(switch=True))
+        assert (found.equal, found.replaced) == (True, fragments if renewed else 0)
+        assert not (await _advised(fleet)).warning
 
 
 async def _spoil(fleet: Fleet, home: str) -> None:

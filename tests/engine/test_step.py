@@ -1,7 +1,9 @@
 """What a step gives besides the fragment: link claims and cross-profile counts; and how outcomes are judged."""
 
+import hashlib
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.events import Event
@@ -10,7 +12,7 @@ from engine.identity import NEGATIVE, OBSERVED, POSITIVE
 from engine.outcome import Outcome, Verdict, judge, window_closed
 from engine.profile import Fragment
 from engine.replay import replay
-from engine.step import Rules, Step, advance
+from engine.step import FOLD, Rules, Step, advance
 from tests.strategies import ANN, EMAIL, OTHERS, START, identifier
 
 RULES = Rules()
@@ -103,3 +105,33 @@ def test_the_reward_is_the_customers_answer_to_what_was_shown(outcomes: list[Out
 def test_a_window_closes_after_its_length() -> None:
     assert not window_closed(START, START + 9, window=10)
     assert window_closed(START, START + 10, window=10)
+
+
+# Another digest means that what is stored is not what would be folded now: give the fold its next number, add a line.
+FOLDED = {"1": "a43ca22043fc0a48"}
+
+
+def test_another_fold_has_another_number() -> None:
+    """Events of every kind; installations are told to rebuild where the number is another than their state's."""
+    told = [
+        event(1, "identify", ANN, EMAIL),
+        event(2, "track", ANN, name="Order Completed", revenue="29.73", currency="EUR", category="tv", at=START + 10),
+        event(3, "track", ANN, name="Issue Opened", issueId="i-1", topic="invoice", at=START + 20),
+        event(4, "track", ANN, name="Call Started", at=START - 86_400_000),
+        event(5, "page", ANN, name="Prices", title="Prices", at=START + 40_000_000),
+        event(6, "outcome", ANN, name="declined", action_id="a", category="tv", at=START + 50),
+        event(7, "outcome", ANN, name="presented", action_id="a", channel="voice", at=START + 60),
+        event(8, "link", ANN, EMAIL, reason="asked", at=START + 70),
+    ]
+    folded = replay(told, RULES)[ANN.id]
+    # the last bit of a power is the machine's, not the fold's
+    near = {name: (s.last, s.total, [round(x, 6) for x in s.sums]) for name, s in folded.state.signals.items()}
+    said = (msgspec.structs.replace(folded.state, signals={}), sorted(near.items()), folded.seen)
+    assert hashlib.sha256(msgspec.msgpack.encode(said)).hexdigest()[:16] == FOLDED[FOLD]
+
+
+def test_rules_have_one_version_in_whatever_order_types_are_written() -> None:
+    types = RULES.identity.types
+    turned = msgspec.structs.replace(RULES.identity, types=dict(reversed(types.items())))
+    stricter = msgspec.structs.replace(RULES.identity, max_component=10)
+    assert Rules(turned).version == RULES.version != Rules(stricter).version

@@ -153,6 +153,21 @@ async def test_what_differs_is_replaced_and_told_of(house: House) -> None:
     assert view.generation > before.generation
 
 
+async def test_where_everything_is_renewed_what_was_equal_is_replaced_too(house: House) -> None:
+    """Features that are computed in another way: the fragments are what they were, and all that follows is new."""
+    await house.live_through(story(400, seed=13))
+    homes = sorted(id_of("user_id", f"u{n}") for n in range(40))
+    before = await house.bed.people.people(homes)
+    told = Told()
+    found = await Comparison(msgspec.structs.replace(house.rebuilding(), renewing=True), told).run(nothing)
+    assert ([one.equal for one in found], sum(one.replaced for one in found)) == ([True] * PARTITIONS, 40)
+    assert sorted(told.ids) == homes
+    after = await house.bed.people.people(homes)
+    assert [view.profile for view in after] == [view.profile for view in before]
+    assert all(new.generation > old.generation for new, old in zip(after, before, strict=True))
+    assert sum(one.replaced for one in await Comparison(house.rebuilding(), Told()).run(nothing)) == 0
+
+
 async def test_a_worker_forgets_what_a_rebuild_replaced(house: House) -> None:
     """It has the wrong fragment in its cache and the same watermark: its next batch is refused, and folded again."""
     await house.live_through(story(300, seed=5))
