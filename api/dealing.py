@@ -10,6 +10,7 @@ from engine.allocation import Allocation, without
 from engine.consent import Purposes
 from engine.experiment import PRIOR, Person, arms_at, first_seen
 from engine.ports import PersonView
+from features.protection import Protection, used_against
 from models.replay import Past
 from models.scorer import ModelError, PriorModel, Scorer
 from models.serving import Known, Setting, known_of
@@ -38,8 +39,8 @@ class Met:
 
 
 class Dealer:
-    """Deals arms, and keeps the models that variants name. An experiment one of whose models cannot be had is halted:
-    everybody in it gets what serves without it, and the record says so."""
+    """Deals arms, and keeps the models that variants name. An experiment one of whose models cannot be had, or uses
+    a protected attribute, is halted: everybody in it gets what serves without it, and the record says so."""
 
     def __init__(self, past: Past) -> None:
         self._past = past
@@ -48,13 +49,18 @@ class Dealer:
         self._tried = 0
         self.halted: frozenset[str] = frozenset()
 
-    async def prepare(self, allocation: Allocation, at: int) -> None:
-        """Have the plan's models at hand; what is missing is tried again every ten seconds."""
+    async def prepare(self, allocation: Allocation, protection: Protection, at: int) -> None:
+        """Have the plan's models at hand; what is missing, or uses what no model may, is tried again every ten
+        seconds."""
         if allocation is self._ready and (not self.halted or at - self._tried < RETRY_MS):
             return
-        missing = [(experiment, version) for experiment, version in allocation.models() if not await self._has(version)]
-        self.halted = frozenset(experiment for experiment, _ in missing)
+        named = allocation.models()
+        missing = [experiment for experiment, version in named if not await self._may_serve(version, protection)]
+        self.halted = frozenset(missing)
         self._ready, self._tried = allocation, at
+
+    async def _may_serve(self, version: str, protection: Protection) -> bool:
+        return await self._has(version) and not used_against(protection, self._models[version].columns)
 
     async def _has(self, version: str) -> bool:
         if version in self._models:

@@ -38,6 +38,7 @@ from engine.ports import (
     Reservations,
 )
 from engine.status_callback import Callbacks, Caller
+from features.protection import Protection
 from models.replay import Past
 from models.scorer import Scorer
 from models.trial import KeptFindings
@@ -60,6 +61,8 @@ class Configured(Protocol):
     def signals(self) -> SignalRules: ...
     @property
     def allocation(self) -> Allocation: ...
+    @property
+    def protection(self) -> Protection: ...
     def source(self, name: str) -> Source: ...
 
 

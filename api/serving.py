@@ -121,7 +121,7 @@ class Serving:
         allocation = next((one for one in self._allocations if one.base is setting.catalogue), None)
         if allocation is None or allocation.plan.idle:
             return Posed(put, setting)
-        await self._dealer.prepare(allocation, at)
+        await self._dealer.prepare(allocation, self.world.now.protection, at)
         met = Met(view, setting.purposes, at)
         arms = self._dealer.arms(met, allocation, ask.placement)
         own = self._dealer.setting(setting, allocation, arms)
@@ -130,7 +130,7 @@ class Serving:
     async def dealt(self, view: PersonView) -> tuple[Dealer, Met]:
         """The dealer, ready for the plan in force, and the person as it deals her now."""
         current, at = self.world.now, self.world.clock()
-        await self._dealer.prepare(current.allocation, at)
+        await self._dealer.prepare(current.allocation, current.protection, at)
         return self._dealer, Met(view, current.purposes, at)
 
 

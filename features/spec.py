@@ -18,7 +18,9 @@ class Feature(msgspec.Struct, frozen=True):
     """One column. `source` says which computation makes it and `argument` what from; NaN stands for masked.
 
     A categorical value is a bucket number in [0, BUCKETS); absent is -1. `after` marks what is known only once the
-    decision has been made: no model that uses it may serve.
+    decision has been made: no model that uses it may serve. `protected` marks an attribute that no model may use unless
+    the installation allows it. `monotone` is 1 where a higher value may only make a yes more likely, -1 where only
+    less, 0 where either.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Feature(msgspec.Struct, frozen=True):
     default: float = 0.0
     half_life: str = ""
     after: bool = False
+    protected: bool = False
+    monotone: int = 0
 
     @property
     def spec_hash(self) -> str:
@@ -68,6 +72,11 @@ NUMBER_TRAITS: dict[str, tuple[str, str]] = {
     "monthly_bill": ("service", "monthly bill in money units"),
     "satisfaction": ("personalization", "last satisfaction score, 1 to 5"),
 }
+PROTECTED = frozenset({"age"})
+MONOTONE: dict[str, int] = {
+    "action_prior_rate": 1,
+    "cross_acceptance": 1,
+}
 PAIRS: dict[str, str] = {
     "purchases": "purchases in the action's category",
     "views": "product views in the action's category",
@@ -100,7 +109,8 @@ def _profile() -> Iterator[Feature]:
     for trait, (purpose, meaning) in TRAITS.items():
         yield Feature(f"trait_{trait}", "profile", "trait", trait, purpose, meaning, CATEGORICAL, -1.0)
     for trait, (purpose, meaning) in NUMBER_TRAITS.items():
-        yield Feature(f"trait_{trait}", "profile", "number_trait", trait, purpose, meaning, default=-1.0)
+        name, protected = f"trait_{trait}", trait in PROTECTED
+        yield Feature(name, "profile", "number_trait", trait, purpose, meaning, default=-1.0, protected=protected)
     last = "the category of the last purchase or acceptance"
     yield Feature("last_category", "profile", "latest", "category", PAIR_PURPOSE, last, CATEGORICAL, -1.0)
 
@@ -149,7 +159,12 @@ def _cross() -> Iterator[Feature]:
         yield Feature(f"cross_{name}", "cross", "cross", name, "service", meaning)
 
 
-FEATURES: tuple[Feature, ...] = (*_profile(), *_context(), *_action(), *_pair(), *_cross())
+def _declared() -> Iterator[Feature]:
+    for feature in (*_profile(), *_context(), *_action(), *_pair(), *_cross()):
+        yield msgspec.structs.replace(feature, monotone=MONOTONE.get(feature.name, 0))
+
+
+FEATURES: tuple[Feature, ...] = tuple(_declared())
 COLUMNS: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 INDEX: dict[str, int] = {name: position for position, name in enumerate(COLUMNS)}
 BY_VIEW: dict[str, tuple[Feature, ...]] = {v: tuple(f for f in FEATURES if f.view == v) for v in VIEWS}

@@ -19,12 +19,14 @@ from engine.experiment_plan import Known, parse_plan
 from engine.identifiers import NORMALISERS, IdentifierType, IdentityRules
 from engine.jurisdiction import Controller, Jurisdiction
 from engine.stop_messages import ALL_TOPICS, TOPIC_ONLY
+from features.protection import ATTRIBUTES, Protection
 from infra.yaml_source import Document, InvalidConfiguration
 
 CATALOGUE, PURPOSES, SOURCES, IDENTITY = "catalogue.yaml", "purposes.yaml", "sources.yaml", "identity.yaml"
 EXPERIMENTS = "experiments.yaml"
 SIGNALS = "signals.yaml"
-FILES = (CATALOGUE, PURPOSES, SOURCES, IDENTITY, EXPERIMENTS, SIGNALS)
+MODELS = "models.yaml"
+FILES = (CATALOGUE, PURPOSES, SOURCES, IDENTITY, EXPERIMENTS, SIGNALS, MODELS)
 DEFAULT_SOURCE = "default"
 BASES = ("consent", "contract", "legal_obligation", "vital", "public_task", "legitimate_interests")
 REFUSALS = (KEEP, DROP, PSEUDONYMISE)
@@ -43,6 +45,7 @@ class Configuration(msgspec.Struct, frozen=True):
     sources: dict[str, Source]
     allocation: Allocation
     signals: SignalRules = SignalRules()
+    protection: Protection = Protection()
 
     def source(self, name: str) -> Source:
         """The named source's settings, else those of `default`."""
@@ -160,6 +163,18 @@ def _signals(file: Document, purposes: Purposes) -> SignalRules:
     return rules
 
 
+def _protection(file: Document) -> Protection:
+    _check_fields(file, "", file.data, Protection)
+    found: Protection = _convert(file, Protection)
+    for index, name in enumerate(found.protected):
+        _check_named(file, f"protected[{index}]", name, ATTRIBUTES)
+    for name, reason in found.allowed.items():
+        _check_named(file, f"allowed.{name}", name, ATTRIBUTES)
+        if not reason.strip():
+            raise file.invalid(f"allowed.{name}", "needs a reason", "say why models may use it, and who decided that")
+    return found
+
+
 def _check_agreement(file: Document, catalogue: Catalogue, purposes: Purposes) -> None:
     """Every action's purpose is configured."""
     for index, action in enumerate(catalogue.documents.actions):
@@ -189,7 +204,8 @@ def load(directory: Path) -> Configuration:
     path = directory / EXPERIMENTS
     tried = _optional(path, lambda found: _allocation(found, catalogue, purposes), Allocation(Plan(), catalogue))
     signals = _optional(directory / SIGNALS, lambda found: _signals(found, purposes), SignalRules())
-    return Configuration(catalogue, purposes, identity, sources, tried, signals)
+    protection = _optional(directory / MODELS, _protection, Protection())
+    return Configuration(catalogue, purposes, identity, sources, tried, signals, protection)
 
 
 def _stamp(directory: Path) -> tuple[tuple[int, int], ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from infra.archive import read_events
+from infra.config import load
 from infra.ledger_store import SqlKeys, open_database
 from infra.model_store import ModelStore
 from infra.parity import Sample, measure
@@ -43,7 +44,8 @@ def now_ms() -> int:
 
 def judge(settings: Settings, version: str, gate: Gate = USUAL, placement: str = "") -> tuple[Comparison, Verdict]:
     """The stored version against the champion, on decisions the version did not learn from: those of one placement
-    (where it explores most, say), else of all it learned from."""
+    (where it explores most, say), else of all it learned from. What no model may use is read from the configuration."""
+    gate = msgspec.structs.replace(gate, protection=load(settings.config_dir).protection)
     store = ModelStore(settings.models_dir)
     files = store.files(version)
     card = card_of(files)

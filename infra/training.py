@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from infra.archive import read_events
-from infra.config import load
+from infra.config import Configuration, load
 from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.model_store import ModelStore
 from infra.settings import Settings
@@ -49,16 +49,17 @@ def permitted(settings: Settings) -> Permit:
     return permit_of(ConsentLedger(open_ledger(settings.database), now_ms).refusals())
 
 
-def _members(settings: Settings) -> int:
+def _members(found: Configuration) -> int:
     """How large an ensemble is learned: none where no placement draws from one."""
-    placements = load(settings.config_dir).catalogue.placements.values()
+    placements = found.catalogue.placements.values()
     return MEMBERS if any(one.exploration.kind == "thompson" for one in placements) else 0
 
 
 def train_model(settings: Settings, choice: Choice = USUAL, progress: Progress = silent) -> Trained:
     """Learn from the archive and store the model; it does not serve until promoted. Raises `ModelError`s."""
     table = read_events(settings.archive, KINDS)
-    learning = Options(members=_members(settings))
+    found = load(settings.config_dir)
+    learning = Options(members=_members(found), without=tuple(found.protection.columns()))
     plan = Plan(learning, choice.placement, _vectors(settings, choice), permitted(settings))
     trained = train(table, now_ms(), choice.window, plan, progress)
     ModelStore(settings.models_dir).save(trained.version, trained.files)

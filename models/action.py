@@ -9,12 +9,16 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from features.spec import FEATURES
 from models.dataset import Examples, NothingToLearn
 from models.encoding import Encoder, Encoding, encoding_of
+from models.evaluate import effective_size
+from models.policy import explored_share
 from models.scorer import Calibration, Floats, Model
 
 FEWEST = 200
 FEWEST_FOR_ISOTONIC = 5000
+FEWEST_EXPLORED = 100.0
 # Extra trees (a random threshold per candidate split) find action × context interactions within a few thousand
 # decisions, where greedy splits chase single lucky cells; light smoothing keeps rare reason × action cells learnable.
 PARAMETERS: dict[str, Any] = {
@@ -47,7 +51,8 @@ USUAL_SHARES = Shares()
 class Options(msgspec.Struct, frozen=True):
     """How to learn. `parameters` overrides LightGBM's. A row weighs the inverse of its propensity, at most `clip` (0
     weighs all alike): what the old policy liked to show must not drown what it hardly ever tried. `members` is how many
-    models are learned beside it, each from resampled people, for placements that draw from an ensemble."""
+    models are learned beside it, each from resampled people, for placements that draw from an ensemble. `without` are
+    columns it must not see."""
 
     shares: Shares = USUAL_SHARES
     parameters: dict[str, Any] = {}
@@ -57,9 +62,14 @@ class Options(msgspec.Struct, frozen=True):
     seed: int = 7
     threads: int = 2
     members: int = 0
+    without: tuple[str, ...] = ()
 
 
 USUAL = Options()
+
+
+_MONOTONE = {feature.name: feature.monotone for feature in FEATURES}
+EXPLORATION, ALL = "exploration", "all decisions"
 
 
 class Parts(msgspec.Struct, frozen=True, eq=False):
@@ -79,6 +89,7 @@ class Fitted(msgspec.Struct, frozen=True, eq=False):
     calibration: Calibration
     parameters: dict[str, Any]
     trees: int
+    calibrated_on: str
     ensemble: tuple[lightgbm.Booster, ...] = ()
 
 
@@ -99,7 +110,7 @@ def fit(parts: Parts, options: Options = USUAL) -> Fitted:
     encoding = encoding_of(parts.fit.matrix)
     train = _dataset(parts.fit, encoding, options)
     booster = lightgbm.train(
-        settings,
+        {**settings, **_direction(encoding)},
         train,
         num_boost_round=options.rounds,
         valid_sets=[_dataset(parts.stop, encoding, options, train)],
@@ -109,7 +120,25 @@ def fit(parts: Parts, options: Options = USUAL) -> Fitted:
     kept = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=trees))
     raw = np.asarray(kept.predict(Encoder(encoding).encode(parts.calibrate.matrix), num_threads=options.threads))
     ensemble = tuple(_member(parts.fit, (encoding, trees), options, number) for number in range(options.members))
-    return Fitted(kept, encoding, calibrate(raw, parts.calibrate.rewards), settings, trees, ensemble)
+    weights, rows = calibration_weights(parts.calibrate)
+    curve = calibrate(raw, parts.calibrate.rewards, weights)
+    return Fitted(kept, encoding, curve, settings, trees, rows, ensemble)
+
+
+def calibration_weights(part: Examples) -> tuple[Floats, str]:
+    """What each decision counts when probabilities are calibrated: how likely exploration drew it. What a policy chose
+    for its score it chose partly by luck, so there its probabilities look too high. Where fewer than a hundred
+    decisions were explored all count alike. Says which."""
+    weights = np.asarray([explored_share(one) for one in part.logged], dtype=np.float64)
+    if effective_size(weights) < FEWEST_EXPLORED:
+        return np.ones(len(part)), ALL
+    return weights, EXPLORATION
+
+
+def _direction(encoding: Encoding) -> dict[str, Any]:
+    """The direction that the table of features declares, column by column."""
+    signs = [_MONOTONE.get(name, 0) for name in encoding.columns]
+    return {"monotone_constraints": signs} if any(signs) else {}
 
 
 def _member(part: Examples, shape: tuple[Encoding, int], options: Options, number: int) -> lightgbm.Booster:
@@ -120,7 +149,7 @@ def _member(part: Examples, shape: tuple[Encoding, int], options: Options, numbe
     own = msgspec.structs.replace(options, seed=options.seed + 1 + number)
     train = _dataset(part, encoding, own)
     train.set_weight(np.asarray(train.get_weight(), dtype=np.float64) * counts)
-    settings = {**_base(own, part.rewards), **PARAMETERS, **own.parameters}
+    settings = {**_base(own, part.rewards), **PARAMETERS, **own.parameters, **_direction(encoding)}
     return lightgbm.train(settings, train, num_boost_round=trees)
 
 
@@ -141,8 +170,10 @@ def _dataset(
     part: Examples, encoding: Encoding, options: Options, reference: lightgbm.Dataset | None = None
 ) -> lightgbm.Dataset:
     weights = np.minimum(1.0 / part.propensities, options.clip) if options.clip > 0.0 else np.ones(len(part))
+    rows = Encoder(encoding).encode(part.matrix)
+    rows[:, [place for place, name in enumerate(encoding.columns) if name in options.without]] = np.nan
     return lightgbm.Dataset(
-        Encoder(encoding).encode(part.matrix),
+        rows,
         part.rewards,
         weight=weights / weights.mean(),
         reference=reference,
@@ -152,15 +183,18 @@ def _dataset(
     )
 
 
-def calibrate(raw: Floats, rewards: Floats) -> Calibration:
-    """Isotonic where there is enough to see a shape, else Platt's two numbers, as breakpoints of one curve."""
+def calibrate(raw: Floats, rewards: Floats, weights: Floats | None = None) -> Calibration:
+    """Isotonic where there is enough to see a shape, else Platt's two numbers, as breakpoints of one curve. A decision
+    of weight 0 does not count; without weights all count alike."""
+    counted = np.ones(len(raw)) if weights is None else weights
+    raw, rewards, counted = (part[counted > 0.0] for part in (raw, rewards, counted))
     labels = (rewards > 0.5).astype(int)
     if labels.min(initial=1) == labels.max(initial=0):
         return Calibration("none")
-    if len(raw) >= FEWEST_FOR_ISOTONIC:
-        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(raw, rewards)
+    if effective_size(counted) >= FEWEST_FOR_ISOTONIC:
+        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(raw, rewards, counted)
         return _breakpoints("isotonic", curve.X_thresholds_, curve.y_thresholds_)
-    return _platt(raw, labels)
+    return _platt(raw, labels, counted)
 
 
 def _logit(chances: Floats) -> Floats:
@@ -168,8 +202,8 @@ def _logit(chances: Floats) -> Floats:
     return np.log(bounded / (1.0 - bounded))
 
 
-def _platt(raw: Floats, labels: Any) -> Calibration:
-    line = LogisticRegression(C=1e3).fit(_logit(raw)[:, None], labels)
+def _platt(raw: Floats, labels: Any, weights: Floats) -> Calibration:
+    line = LogisticRegression(C=1e3).fit(_logit(raw)[:, None], labels, weights)
     slope, offset = float(line.coef_[0, 0]), float(line.intercept_[0])
     if slope <= 0.0:
         return Calibration("none")

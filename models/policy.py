@@ -93,6 +93,20 @@ def logged_exploration(one: Logged) -> Exploration:
     return Exploration(kind, share, float(policy.get("temperature", Exploration().temperature)))
 
 
+def explored_share(one: Logged) -> float:
+    """How likely it is that what was shown was drawn by exploration, whatever its score: 1 where all is drawn
+    uniformly, 0 where nobody explores."""
+    how, candidates = logged_exploration(one), one.record.candidates
+    if how.kind == "uniform":
+        return 1.0
+    shown = [candidate for candidate, _, _ in one.record.slate[: one.rank - 1]]
+    gone = {candidates[i].group for i in shown} - {""}
+    left = [c for i, c in enumerate(candidates) if c.explorable and i not in shown and c.group not in gone]
+    if how.kind == "none" or not candidates[one.presented].explorable:
+        return 0.0
+    return min(how.share / len(left) / one.propensity, 1.0) if left else 0.0
+
+
 def exploration_of(one: Logged) -> Exploration:
     """The exploration as logged. Where everything was drawn uniformly every policy would look the same, so there the
     greedy choices are compared; where an ensemble drew, what its mean would choose, with the same share."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from features.protection import Protection, used_against
 from models.evaluate import Comparison
 from models.scorer import changed_columns
 
@@ -28,7 +29,7 @@ class Period(msgspec.Struct, frozen=True):
 class Card(msgspec.Struct, frozen=True, omit_defaults=False):
     """What there is to know about a model. `columns` maps every column it uses to its spec hash; `judged_from` is the
     time of the first decision it did not learn from, in ms; `placement` the only one it learned from, if not all;
-    `leaks` maps a column that knows the answer to why."""
+    `leaks` maps a column that knows the answer to why, `calibrated_on` says which decisions calibrated it."""
 
     version: str
     created: int
@@ -49,11 +50,13 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=False):
     not_proven: str = NOT_PROVEN
     placement: str = ""
     leaks: dict[str, str] = {}
+    calibrated_on: str = ""
 
 
 class Gate(msgspec.Struct, frozen=True):
     """When a challenger may serve: by how much it must win for sure, on how many effective decisions and people, how
-    much of its mass the log may lack, how far off its probabilities may be, and the error spent over all tries."""
+    much of its mass the log may lack, how far off its probabilities may be, the error spent over all tries, and which
+    attributes no model may use."""
 
     margin: float = 0.0
     fewest_effective: float = 10.0
@@ -61,6 +64,7 @@ class Gate(msgspec.Struct, frozen=True):
     most_unsupported: float = 0.05
     most_ece: float = 0.1
     error: float = 0.05
+    protection: Protection = Protection()
 
 
 USUAL = Gate()
@@ -121,6 +125,15 @@ def _leaks(card: Card, _comparison: Comparison, _gate: Gate) -> Refusal | None:
     return "leaking_feature", f"It learned from what cannot be known at decision time: {named}. Mend it and train anew."
 
 
+def _protected(card: Card, _comparison: Comparison, gate: Gate) -> Refusal | None:
+    found = used_against(gate.protection, card.columns)
+    if not found:
+        return None
+    named = ", ".join(f"{attribute} (column {name})" for name, attribute in found.items())
+    remedy = "Train anew, which leaves it out, or allow it in models.yaml with a reason."
+    return "protected_attribute", f"It uses what no model may use here: {named}. {remedy}"
+
+
 def _miscalibrated(card: Card, _comparison: Comparison, gate: Gate) -> Refusal | None:
     error = card.metrics.get("ece", 0.0)
     if error <= gate.most_ece:
@@ -172,7 +185,7 @@ def _disagreeing(_card: Card, comparison: Comparison, gate: Gate) -> Refusal | N
 
 
 _REFUSALS: tuple[Callable[[Card, Comparison, Gate], Refusal | None], ...] = (
-    *(_changed, _leaks, _miscalibrated, _unexplored, _weak, _worse_for_some, _disagreeing),
+    *(_changed, _protected, _leaks, _miscalibrated, _unexplored, _weak, _worse_for_some, _disagreeing),
 )
 
 

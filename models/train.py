@@ -130,6 +130,7 @@ def _card(made: Examples, parts: Parts, fitted: Fitted, made_when: tuple[str, in
         parameters=fitted.parameters,
         trees=fitted.trees,
         calibration=fitted.calibration.kind,
+        calibrated_on=fitted.calibrated_on,
         libraries={name: installed(name) for name in LIBRARIES} | {"python": platform.python_version()},
     )
 

@@ -11,7 +11,7 @@ import pytest
 from engine.experiment import CONTROL, ENGINE, NO_CONSENT, in_control
 from engine.records import DecisionRecord
 from models.replay import replay
-from models.scorer import Floats, Rows
+from models.scorer import Floats, PriorModel, Rows
 from tests.api.seed import ANN, decide, grant, seed
 from tests.api.trying import try_out
 from tests.api.world import ADMIN, WRITE, Rig
@@ -105,6 +105,41 @@ async def test_a_model_that_is_not_there_halts_the_experiment_until_it_is(rig: R
     rig.past.serve(Reversed())
     rig.clock.at += 10_000
     assert record(rig, await decide(client)).arms == {"model": "treated"}
+
+
+class Challenger(PriorModel):
+    """A version whose probabilities are those of the assumed rates, halved."""
+
+    version = "m-challenger"
+
+    def probabilities(self, rows: Rows) -> Floats:
+        return super().probabilities(rows) / 2.0
+
+
+async def test_champion_and_challenger_split_people_by_share(rig: Rig, client: httpx.AsyncClient) -> None:
+    rig.past.serve(Challenger())
+    split = [{"id": "champion", "share": 0.8}, {"id": "challenger", "share": 0.2, "model": "m-challenger"}]
+    try_out(rig, experiments=[{"id": "rollout", "purpose": "service", "variants": split}])
+    rows = b"".join(b'{"profile": "user_id:c-%d", "placement": "web"}\n' % n for n in range(400))
+    for _ in range(2):
+        assert (await client.post("/v1/decisions/bulk", content=rows)).text.count("decision_id") == 400
+    made = list(rig.state.decisions.values())
+    served = {one.profile_id: one.model for one in made}
+    assert all(one.model == served[one.profile_id] for one in made)
+    assert {(one.arms["rollout"], one.model) for one in made} == {("champion", "prior"), ("challenger", "m-challenger")}
+    assert 50 < sum(model == "m-challenger" for model in served.values()) < 115
+    assert all(replay(one, rig.past).identical for one in made[:20])
+
+
+async def test_a_challenger_that_uses_a_protected_attribute_is_dealt_to_nobody(
+    rig: Rig, client: httpx.AsyncClient
+) -> None:
+    unfair = Reversed()
+    unfair.columns = ("trait_age",)
+    rig.past.serve(unfair)
+    try_out(rig, experiments=[{"id": "rollout", "variants": everybody(model="m-reversed")}])
+    made = record(rig, await decide(client))
+    assert (made.model, made.arms) == ("prior", {"rollout": "outside:halted"})
 
 
 async def test_every_arm_replays(rig: Rig, client: httpx.AsyncClient) -> None:

@@ -113,6 +113,8 @@ BAD = {
     "opt-out": ("signals.yaml", "opt_out: [sale_or_share, advertising]", "opt_out: [sale]", "sale_or_share"),
     "consent-mode": ("signals.yaml", "analytics_storage: [analytics]", "analytics_storage: [stats]", "analytics"),
     "scope": ("signals.yaml", "  scope: topic", "  scope: topics", "did you mean topic?"),
+    "protected": ("models.yaml", "protected: []", "protected: [ages]", "did you mean age?"),
+    "allowed": ("models.yaml", "allowed: {}", "allowed: {age: ''}", "say why models may use it"),
     "key-twice": ("identity.yaml", "  crm_id:", "  user_id:", "is there twice"),
 }
 
