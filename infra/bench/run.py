@@ -9,7 +9,21 @@ from typing import Any
 
 import msgspec
 
-from infra.bench import chaos, decisions, freshness, ingest, memory, planted, profile_read, replay, revocation, stream
+from infra.bench import (
+    chaos,
+    coverage,
+    decisions,
+    freshness,
+    gate,
+    ingest,
+    memory,
+    planted,
+    profile_read,
+    replay,
+    revocation,
+    shelf_http,
+    stream,
+)
 from infra.bench.bed import Place, servers_only
 from infra.bench.figures import Row, Say, Target, machine
 from infra.bench.world import write_config
@@ -57,11 +71,14 @@ BENCHES: dict[str, Bench] = {
     "profiles": profile_read.run,
     "memory": memory.run,
     "replay": replay.run,
+    "coverage": coverage.run,
+    "gate": gate.run,
+    "panels": shelf_http.run,
     "people": planted.run,
     "chaos": chaos.run,
 }
-# chaos and people take long, need Java and measure nothing: they prove; memory takes a quarter of an hour
-ONLY_WHEN_NAMED = frozenset({"chaos", "memory", "people"})
+# these take long and prove more than they measure: chaos and people need Java besides
+ONLY_WHEN_NAMED = frozenset({"chaos", "memory", "coverage", "gate", "panels", "people"})
 
 
 def chosen(names: str) -> list[str]:

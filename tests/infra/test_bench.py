@@ -9,7 +9,7 @@ import pytest
 from infra.bench.bed import Place
 from infra.bench.client import complete
 from infra.bench.figures import Row, Target, less, more, percentile, remarks, table
-from infra.bench.run import BENCHES, UnknownBench, chosen, run, written
+from infra.bench.run import BENCHES, ONLY_WHEN_NAMED, UnknownBench, chosen, run, written
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,8 @@ def test_percentiles_of_nothing_are_no_number() -> None:
 
 
 def test_benches_are_chosen_by_name_and_keep_their_order() -> None:
-    assert chosen("") == [name for name in BENCHES if name not in ("chaos", "memory", "people")]
+    assert chosen("") == [name for name in BENCHES if name not in ONLY_WHEN_NAMED]
+    assert {"chaos", "memory", "coverage", "gate", "panels", "people"} <= ONLY_WHEN_NAMED
     assert chosen("chaos") == ["chaos"]
     assert chosen("bulk, stream") == ["stream", "bulk"]
     with pytest.raises(UnknownBench, match="no bench is called speed"):
