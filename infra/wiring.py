@@ -199,13 +199,11 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
     """Every adapter of one API process, open until the block ends."""
     side = await asyncio.to_thread(open_consents, settings, now_ms)
     redis = side.redis
-    log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
     rules = RulesStore(settings.rules_dir)
     configuration = LiveConfiguration(settings.config_dir, rules.keep_all)
     store = ModelStore(settings.models_dir)
     live = _followed(store)
-    log.rules = Rules(identity=configuration.current.identity).version
-    await log.start()
+    log = await _begun(settings, configuration)
     await side.begin()
     reads = await _recording(settings)
     refreshing = asyncio.create_task(_refresh(configuration, live, log))
@@ -246,6 +244,14 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
         await log.stop()
         await side.end()
         await redis.aclose()
+
+
+async def _begun(settings: Settings, configuration: LiveConfiguration) -> KafkaLog:
+    """The log, open; its records name the rules they are to be folded by."""
+    log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
+    log.rules = Rules(identity=configuration.current.identity).version
+    await log.start()
+    return log
 
 
 def _followed(store: ModelStore) -> LiveModel:
