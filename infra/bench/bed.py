@@ -54,6 +54,11 @@ class Bed:
         for name in names:
             self.running.children[name] = spawn(launches(self.settings)[name])
 
+    @property
+    def external_redis(self) -> bool:
+        """Whether Redis is somebody else's, whose settings are left alone."""
+        return not any(server.name == "redis" for server in self.running.servers)
+
     async def quiet(self, seconds: float = 180.0) -> None:
         """Wait until the stream has applied and archived all there is and nothing is published any more."""
         redis = connect(self.settings.redis_url)

@@ -12,6 +12,7 @@ import msgspec
 from infra.bench import (
     chaos,
     coverage,
+    crowd,
     decisions,
     freshness,
     gate,
@@ -70,6 +71,7 @@ BENCHES: dict[str, Bench] = {
     "feast": _feast,
     "profiles": profile_read.run,
     "memory": memory.run,
+    "crowd": crowd.run,
     "replay": replay.run,
     "coverage": coverage.run,
     "gate": gate.run,
@@ -78,7 +80,7 @@ BENCHES: dict[str, Bench] = {
     "chaos": chaos.run,
 }
 # these take long and prove more than they measure: chaos and people need Java besides
-ONLY_WHEN_NAMED = frozenset({"chaos", "memory", "coverage", "gate", "panels", "people"})
+ONLY_WHEN_NAMED = frozenset({"chaos", "memory", "crowd", "coverage", "gate", "panels", "people"})
 
 
 def chosen(names: str) -> list[str]:

@@ -77,7 +77,7 @@ def _rows(name: str, sizes: tuple[int, int], drained: Drained, target: Target) -
     ]
 
 
-async def _append(bed: Bed, events: Iterable[Event]) -> int:
+async def append(bed: Bed, events: Iterable[Event]) -> int:
     """Append so many at once that records are full; returns how many records came to be."""
     settings = bed.settings
     log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms)
@@ -100,7 +100,7 @@ async def _records(settings: Any) -> int:
 
 
 async def _measured(bed: Bed, events: Iterable[Event], profiles: int) -> Drained:
-    records = await _append(bed, events)
+    records = await append(bed, events)
     redis = connect(bed.settings.redis_url)
     try:
         before = int(await redis.dbsize())

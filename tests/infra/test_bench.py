@@ -47,7 +47,7 @@ def test_percentiles_of_nothing_are_no_number() -> None:
 
 def test_benches_are_chosen_by_name_and_keep_their_order() -> None:
     assert chosen("") == [name for name in BENCHES if name not in ONLY_WHEN_NAMED]
-    assert {"chaos", "memory", "coverage", "gate", "panels", "people"} <= ONLY_WHEN_NAMED
+    assert {"chaos", "memory", "crowd", "coverage", "gate", "panels", "people"} <= ONLY_WHEN_NAMED
     assert chosen("chaos") == ["chaos"]
     assert chosen("bulk, stream") == ["stream", "bulk"]
     with pytest.raises(UnknownBench, match="no bench is called speed"):
