@@ -120,7 +120,7 @@ async def test_any_forged_field_of_any_row_is_named_also_after_an_erasure(
     assert ledger.erase_payloads([A]) == 3
     column = ROWS.c[field]
     with open_ledger(url(tmp_path)).begin() as connection:
-        written = dict(connection.execute(select(ROWS.c.seq, column)).tuples().all())
+        written = {row.seq: row[1] for row in connection.execute(select(ROWS.c.seq, column))}
     assert len(written) == 7
     for seq, before in written.items():
         for value, broken in ((FORGED[field], seq), (before, None)):
