@@ -12,6 +12,7 @@ from infra.config import load
 from infra.kafka_log import cluster_id
 from infra.ledger_store import open_database
 from infra.ledger_store_consent import ConsentLedger, open_ledger
+from infra.ledger_store_versions import version_of
 from infra.redis_store import FAILURES, connect
 from infra.redis_store_rules import RulesRecord, rules_now, said, unlike
 from infra.redis_store_stream import PartitionStore
@@ -75,8 +76,8 @@ async def _disk(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    open_database(settings.database).connect().close()
-    return "answers"
+    with open_database(settings.database).connect() as connection:
+        return f"answers, its tables have version {version_of(connection)}"
 
 
 async def _ledger(settings: Settings) -> str:

@@ -5,18 +5,18 @@ import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, create_engine, insert, select, update
+from sqlalchemy import BigInteger, Column, Integer, String, Table, create_engine, insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from engine.events import OWN_SOURCE
 from engine.ports import ApiKey
-from infra.ledger_store_tables import make_tables
+from infra.ledger_store_tables import METADATA
+from infra.ledger_store_versions import up_to_date
 
-_METADATA = MetaData()
 _KEYS = Table(
     "api_keys",
-    _METADATA,
+    METADATA,
     Column("name", String(100), primary_key=True),
     Column("hash", String(64), nullable=False, unique=True),
     Column("role", String(32), nullable=False),
@@ -27,7 +27,7 @@ _KEYS = Table(
 )
 _AUDIT = Table(
     "audit",
-    _METADATA,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("who", String(100), nullable=False),
@@ -45,7 +45,7 @@ class KeyNameTaken(Exception):
 def open_database(url: str) -> Engine:
     """An engine on the installation's database, with its tables made."""
     engine = create_engine(url, pool_pre_ping=True)
-    make_tables(_METADATA, engine)
+    up_to_date(engine)
     return engine
 
 

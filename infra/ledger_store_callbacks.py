@@ -2,18 +2,18 @@
 again, `engine.status_callback` says."""
 
 import msgspec
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, and_, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, String, Table, Text, and_, delete, insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from engine.data_request import PATIENCE_MS
 from engine.status_callback import Callback
-from infra.ledger_store_tables import answered, changed, make_tables
+from infra.ledger_store_tables import METADATA, answered, changed
+from infra.ledger_store_versions import up_to_date
 
-_METADATA = MetaData()
 _CALLBACKS = Table(
     "status_callbacks",
-    _METADATA,
+    METADATA,
     Column("id", String(64), primary_key=True),
     Column("next_at", BigInteger, nullable=False, index=True),
     Column("document", Text, nullable=False),
@@ -27,7 +27,7 @@ class SqlCallbacks:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        make_tables(_METADATA, engine)
+        up_to_date(engine)
 
     async def add(self, callback: Callback) -> None:
         await answered(self._add, callback)

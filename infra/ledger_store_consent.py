@@ -16,7 +16,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     LargeBinary,
-    MetaData,
     String,
     Table,
     create_engine,
@@ -32,13 +31,13 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from engine.consent import Held
 from engine.ledger import ERASURE, Draft, Head, Row, Saying, Verdict, admitted, appended, held_of, refused_by, verify
 from engine.ports import ConsentChange, Stale, Unavailable
-from infra.ledger_store_tables import make_tables
+from infra.ledger_store_tables import METADATA
+from infra.ledger_store_versions import up_to_date
 
 T = TypeVar("T")
-_METADATA = MetaData()
 ROWS = Table(
     "consent_ledger",
-    _METADATA,
+    METADATA,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("row_id", String(200), nullable=False, unique=True),
     Column("subject", String(64), nullable=False, index=True),
@@ -50,7 +49,7 @@ ROWS = Table(
 # the end of the chain: what a writer locks first, and what tells that rows were cut off
 _HEAD = Table(
     "consent_head",
-    _METADATA,
+    METADATA,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
     Column("chain", LargeBinary(32), nullable=False),
@@ -80,7 +79,7 @@ def open_ledger(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    make_tables(_METADATA, engine)
+    up_to_date(engine)
     try:
         with engine.begin() as connection:
             if connection.execute(select(_HEAD.c.seq)).first() is None:

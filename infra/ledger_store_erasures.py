@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, ColumnElement, MetaData, String, Table, Text, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, ColumnElement, String, Table, Text, delete, insert, select, update
 from sqlalchemy.engine import Engine
 
 from engine.erasure_job import COMPLETED, Job
-from infra.ledger_store_tables import answered, make_tables
+from infra.ledger_store_tables import METADATA, answered
+from infra.ledger_store_versions import up_to_date
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_METADATA = MetaData()
 _JOBS = Table(
     "erasures",
-    _METADATA,
+    METADATA,
     Column("id", String(64), primary_key=True),
     Column("requested_at", BigInteger, nullable=False, index=True),
     Column("before", BigInteger, nullable=False, index=True),
@@ -30,7 +30,7 @@ class SqlErasures:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        make_tables(_METADATA, engine)
+        up_to_date(engine)
 
     async def save(self, job: Job) -> None:
         """Keep the job as it is now."""

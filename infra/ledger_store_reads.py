@@ -5,13 +5,14 @@ import asyncio
 import contextlib
 import logging
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Integer, String, Table, Text, insert, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.audit import Read, Sought
 from engine.ports import Unavailable
-from infra.ledger_store_tables import answered, make_tables
+from infra.ledger_store_tables import METADATA, answered
+from infra.ledger_store_versions import up_to_date
 
 log = logging.getLogger("rapport.audit")
 WRITE_SECONDS = 0.5
@@ -19,10 +20,9 @@ WRITE_SECONDS = 0.5
 MOST_WAITING = 20_000
 AT_ONCE = 1000
 LAST_TRIES = 10
-_METADATA = MetaData()
 _READS = Table(
     "reads",
-    _METADATA,
+    METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
     Column("who", String(100), nullable=False, index=True),
@@ -53,7 +53,7 @@ class SqlReads:
         self._writing = asyncio.Lock()
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        make_tables(_METADATA, engine)
+        up_to_date(engine)
 
     def note(self, read: Read) -> None:
         if len(self._waiting) >= MOST_WAITING:

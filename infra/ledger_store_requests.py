@@ -9,7 +9,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
-    MetaData,
     String,
     Table,
     Text,
@@ -23,13 +22,13 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from engine.data_request import CANCELLED, IN_PROGRESS, PATIENCE_MS, PENDING, DataRequest
-from infra.ledger_store_tables import answered, changed, make_tables
+from infra.ledger_store_tables import METADATA, answered, changed
+from infra.ledger_store_versions import up_to_date
 
 T = TypeVar("T")
-_METADATA = MetaData()
 _REQUESTS = Table(
     "data_requests",
-    _METADATA,
+    METADATA,
     Column("id", String(36), primary_key=True),
     Column("state", String(16), nullable=False, index=True),
     Column("received_at", BigInteger, nullable=False),
@@ -72,7 +71,7 @@ class SqlRequests:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        make_tables(_METADATA, engine)
+        up_to_date(engine)
 
     async def add(self, request: DataRequest) -> DataRequest:
         return await answered(lambda: self._added(request))

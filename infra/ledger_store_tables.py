@@ -1,5 +1,5 @@
-"""What every table of the database shares: being made where several processes start together, and being asked without
-holding up the event loop. Knows what databases answer; nothing of what is kept."""
+"""What every table of the database shares: where it is written down, and being asked without holding up the event loop.
+Knows what databases answer; nothing of what is kept."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,28 +7,15 @@ from typing import ParamSpec, TypeVar
 
 from sqlalchemy import MetaData
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
 from engine.ports import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
-LOOKS = 10
-
-
-def make_tables(tables: MetaData, engine: Engine) -> None:
-    """Make what is missing.
-
-    Processes that start together find the same table missing; all but one are refused, and look again. SQLite calls
-    that operational, PostgreSQL a mistake in the program or a key that is there already.
-    """
-    for _ in range(LOOKS - 1):
-        try:
-            return tables.create_all(engine)
-        except (IntegrityError, OperationalError, ProgrammingError):
-            continue
-    return tables.create_all(engine)
+# the tables as the program uses them now; `infra.ledger_store_migrations` makes databases agree with it
+METADATA = MetaData()
 
 
 async def answered(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

