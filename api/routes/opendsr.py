@@ -56,7 +56,6 @@ EXAMPLE = {
     "submitted_time": "2026-10-02T15:00:00Z",
     "subject_identities": [{"identity_type": "email", "identity_value": "ann@example.org", "identity_format": "raw"}],
     "api_version": API_VERSION,
-    "status_callback_urls": ["https://controller.example/opendsr/status"],
 }
 HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _TITLES = {
