@@ -226,7 +226,7 @@ def rejects_resend(number: Annotated[int, typer.Argument(help="The number `list`
     """Send a rejected event again the way it came (after the reason is mended)."""
     sent = asyncio.run(resend(_with_broker(), number, now_ms))
     if not sent:
-        raise _fail(f"There is no reject {number}.")
+        raise _fail(f"There is no reject {number}, or what it held was erased or is older than 30 days.")
     console.print("Sent again.")
 
 

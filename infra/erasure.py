@@ -19,7 +19,7 @@ log = logging.getLogger("rapport.erasure")
 # a wish whose record may be lost (its process died in between) is sent again after so long
 UNHEARD_MS = 15_000
 SWEEP_MS = 3_600_000
-REJECTED = "rejected events stay in their topic until its retention ends; sent again, they are suppressed"
+REJECTED = "those that name one of the ids; what nobody could read stays in its topic until its retention ends"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from infra.redis_store import RedisClient, RedisPeople, RedisQueues
 from infra.redis_store_erasure import ErasureStore
 from infra.redis_store_features import RedisFeatures
 from infra.redis_store_reservations import RedisReservations
+from infra.rejects import open_bodies
 from infra.settings import Settings
 
 
@@ -70,6 +71,7 @@ def open_erasing(settings: Settings, redis: RedisClient, clock: Callable[[], int
                 OfflineFeatures(offline_path(settings.data_dir, PROFILE), PROFILE.join_keys[0]),
                 SqlRows("consent ledger payloads", ledger.erase_payloads),
                 SqlRows("double opt-ins", SqlOptIns(open_database(settings.database)).erase),
+                SqlRows("rejects", open_bodies(settings).erase),
                 PromisedContacts(RedisReservations(redis, settings.partitions)),
             ),
             trained=lambda: _trained(ModelStore(settings.models_dir)),

@@ -49,7 +49,7 @@ from infra.redis_store_replay import ReplayStore
 from infra.redis_store_reservations import RedisReservations
 from infra.redis_store_rules import RulesRecord, rules_now, said, unlike
 from infra.redis_store_stream import PartitionStore
-from infra.rejects import KafkaRejects
+from infra.rejects import Bodies, KafkaRejects, open_bodies
 from infra.replaying import StoredPast
 from infra.rules_store import RulesStore
 from infra.settings import Settings
@@ -188,6 +188,17 @@ async def prepare(settings: Settings) -> None:
         )
 
 
+def _log(settings: Settings, configuration: LiveConfiguration) -> KafkaLog:
+    """The log; its records name the rules they are to be folded by."""
+    log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
+    log.rules = Rules(identity=configuration.current.identity).version
+    return log
+
+
+def _bodies(settings: Settings, configuration: LiveConfiguration) -> Bodies:
+    return Bodies(open_bodies(settings), settings.key(), lambda: configuration.current.identity, now_ms)
+
+
 def _history(settings: Settings, served: tuple[People, Any], configuration: LiveConfiguration) -> History:
     people, redis = served
     ports, store = (people, RedisIdentities(redis, settings.partitions)), ReplayStore(redis, settings.partitions)
@@ -201,9 +212,10 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
     redis = side.redis
     rules = RulesStore(settings.rules_dir)
     configuration = LiveConfiguration(settings.config_dir, rules.keep_all)
+    log = _log(settings, configuration)
     store = ModelStore(settings.models_dir)
     live = _followed(store)
-    log = await _begun(settings, configuration)
+    await log.start()
     await side.begin()
     reads = await _recording(settings)
     refreshing = asyncio.create_task(_refresh(configuration, live, log))
@@ -225,7 +237,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
             queues=RedisQueues(redis),
             notices=RedisNotices(redis),
             reservations=RedisReservations(redis, settings.partitions),
-            rejects=KafkaRejects(log, topic(settings.prefix, REJECTS)),
+            rejects=KafkaRejects(log, topic(settings.prefix, REJECTS), _bodies(settings, configuration)),
             keys=open_keys(settings),
             opt_ins=SqlOptIns(open_database(settings.database)),
             health=ServerHealth(settings, redis, (configuration, live)),
@@ -244,14 +256,6 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
         await log.stop()
         await side.end()
         await redis.aclose()
-
-
-async def _begun(settings: Settings, configuration: LiveConfiguration) -> KafkaLog:
-    """The log, open; its records name the rules they are to be folded by."""
-    log = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
-    log.rules = Rules(identity=configuration.current.identity).version
-    await log.start()
-    return log
 
 
 def _followed(store: ModelStore) -> LiveModel:

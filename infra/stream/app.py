@@ -19,7 +19,7 @@ from infra.redis_store import RedisDecisions
 from infra.redis_store_links import LinkStore
 from infra.redis_store_rules import RulesRecord, rules_now
 from infra.redis_store_stream import PartitionStore
-from infra.rejects import Reject, encode_rejects
+from infra.rejects import Bodies, Reject, encode_rejects, open_bodies
 from infra.settings import Settings
 from infra.stream.advance import Outside, Partition
 from infra.stream.agents import new_app, one_by_one
@@ -52,6 +52,7 @@ class Worker:
         self.people = self.consent_side.people
         self.consents = self.consent_side.consents
         self.sender = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
+        self.bodies = Bodies(open_bodies(settings), settings.key(), lambda: self.configuration.current.identity, now_ms)
         self.partitions: dict[int, Partition] = {}
         self.outboxes: dict[int, OutboxSender] = {}
         self.lanes = Lanes("advance", self.advance)
@@ -184,7 +185,7 @@ class Worker:
             await self.relation.take(offset, value)
 
     async def reject(self, rejects: Sequence[Reject]) -> None:
-        for value in encode_rejects(rejects):
+        for value in encode_rejects(await self.bodies.taken_out(rejects)):
             await self.sender.send(self.topic(REJECTS), value, 0)
 
     async def notify(self, partition: int, ids: Sequence[str]) -> None:

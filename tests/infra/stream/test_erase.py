@@ -16,9 +16,11 @@ from infra.archive import Archive, iterate, iterate_links, read_events
 from infra.archiver import Archiver
 from infra.erasure_stores import SqlRows
 from infra.export import StoredExports
+from infra.ledger_store_rejects import Body
 from infra.model_store import ModelStore
 from infra.processes import RunningServer
 from infra.redis_store_features import ProfileRow, RedisFeatures
+from infra.rejects import open_bodies
 from models.scorer import CARD_FILE
 from tests.infra.stream.bed import START, Bed, event
 from tests.infra.stream.house import ANN, BEFORE, BOB, COOKIE, MAIL, MINUTE, House, grown, rows
@@ -35,6 +37,9 @@ async def test_every_store_of_every_member(house: House) -> None:
     await house.feed(event(minute=4, consent={"marketing": False}))
     features = RedisFeatures(bed.redis)
     await features.write_profiles([ProfileRow(ANN, (1, 0, 3), START, _values())])
+    rejected = open_bodies(house.settings)
+    for name, of in (("hers", {COOKIE}), ("his", {BOB})):
+        await rejected.keep([Body(name, frozenset(of), b"what was said")], START)
     await house.archiver.round()
     await house.ask()
     job = await house.finish()
@@ -48,6 +53,8 @@ async def test_every_store_of_every_member(house: House) -> None:
         "Feast online": 1,
     }
     assert told["archive events"] == 3
+    assert told["rejects"] == 1
+    assert [await rejected.find(name) for name in ("hers", "his")] == [None, b"what was said"]
     assert told["links archive"] == 2
     assert await SqlRows("consent ledger payloads", bed.ledger.erase_payloads).erase([ANN, COOKIE, MAIL], BEFORE) == 3
     assert await features.read_profile(ANN) is None
