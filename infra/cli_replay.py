@@ -16,6 +16,7 @@ from engine.ports import Unavailable
 from infra.archive import ARCHIVE_FAILURES
 from infra.collector import look_seldom
 from infra.rebuild import ArchiveLacks
+from infra.rebuild_finish import StillWorking
 from infra.rebuild_run import Asked, Replayed, replay_now
 from infra.rebuild_switch import NotEmpty
 from infra.redis_store import FAILURES
@@ -35,10 +36,11 @@ def replay(
     partition: Annotated[list[int] | None, typer.Option(help="Only this partition; may be given again.")] = None,
     into: Annotated[str, typer.Option(help="URL of an empty Redis to write the rebuilt state into.")] = "",
     switch: Annotated[bool, typer.Option("--switch", help="Put what was rebuilt in place where it differs.")] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Bring the Redis of --into up to the live one.")] = False,
     out: Annotated[Path | None, typer.Option(help="Where the report goes as JSON.")] = None,
 ) -> None:
     """Fold the archive again and compare it with what Redis serves; ends with 1 where they differ."""
-    found = _replayed(with_servers(Settings()), Asked(tuple(partition or ()), into, switch))
+    found = _replayed(with_servers(Settings()), Asked(tuple(partition or ()), into, switch, finish))
     if out is not None:
         out.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     _show(found)
@@ -53,7 +55,7 @@ def _replayed(settings: Settings, asked: Asked) -> Replayed:
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("events", total=None)
             return asyncio.run(replay_now(settings, asked, time.perf_counter, lambda n, of: _move(bar, task, (n, of))))
-    except (ArchiveLacks, NotEmpty, Unavailable, InvalidConfiguration, ValueError) as error:
+    except (ArchiveLacks, NotEmpty, StillWorking, Unavailable, InvalidConfiguration, ValueError) as error:
         message = str(error)
     except (*FAILURES, *ARCHIVE_FAILURES) as error:
         message = f"a server or the archive does not answer ({type(error).__name__}); `rapport doctor` says which"
@@ -82,9 +84,7 @@ def _show(found: Replayed) -> None:
         console.print(f"[red]{name}[/red] {' '.join(ids)}", soft_wrap=True)
     if found.written is not None:
         written = found.written
-        console.print(
-            f"Written: {written.fragments:,} fragments and {written.persons:,} persons; marks as of the start."
-        )
+        console.print(f"Written: {written.fragments:,} fragments and {written.persons:,} persons, {written.upto}.")
     if found.replaced:
         console.print(f"Replaced: {found.replaced:,} fragments; their feature rows and queues follow.")
     console.print(f"{found.events:,} events in {found.seconds:.1f} s: {found.events_per_second:,.0f} events/s")

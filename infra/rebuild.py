@@ -133,7 +133,7 @@ class Comparison:
 
     async def _take(self, block: Sequence[Refolded]) -> None:
         held = await self._around.store.fragments([home for home, _, _ in block])
-        fresh = {home: _bytes(stored) for home, stored, _ in block}
+        fresh = {home: bytes_of(stored) for home, stored, _ in block}
         odd = [home for home in fresh if self._is_odd(home, fresh, held)]
         moving = [home for home in odd if self._is_ahead(home, held.get(home))]
         moving += await self._mend([home for home in odd if home not in set(moving)], fresh, held)
@@ -142,9 +142,7 @@ class Comparison:
         for home, _, events in block:
             tally = self._tallies[self._partition(home)]
             tally.events += events
-            tally.note(
-                home, fresh[home], _as_rebuilt(fresh[home], held.get(home)) if home in looked_at else fresh[home]
-            )
+            tally.note(home, fresh[home], as_rebuilt(fresh[home], held.get(home)) if home in looked_at else fresh[home])
 
     def _partition(self, home: str) -> int:
         return partition_of(home, self._around.total)
@@ -156,7 +154,7 @@ class Comparison:
 
     def _is_odd(self, home: str, fresh: dict[str, bytes], held: dict[str, bytes]) -> bool:
         rebuilt = fresh[home]
-        return (self._around.renewing and bool(rebuilt)) or rebuilt != _as_rebuilt(rebuilt, held.get(home))
+        return (self._around.renewing and bool(rebuilt)) or rebuilt != as_rebuilt(rebuilt, held.get(home))
 
     async def _settle(self, moving: list[str], fresh: dict[str, bytes], held: dict[str, bytes]) -> None:
         """Look again at who changed meanwhile, until the fragment is the same before and after its events are read."""
@@ -167,7 +165,7 @@ class Comparison:
             before = await around.store.fragments(moving)
             waiting = await around.store.tails({self._partition(home) for home in moving})
             again = refolded(around.archive, Where(homes=tuple(moving)), waiting, around.rules)
-            fresh.update(dict.fromkeys(moving, b"") | {home: _bytes(stored) for home, stored, _ in again})
+            fresh.update(dict.fromkeys(moving, b"") | {home: bytes_of(stored) for home, stored, _ in again})
             after = await around.store.fragments(moving)
             for home in moving:
                 held.pop(home, None)
@@ -186,7 +184,7 @@ class Comparison:
         groups: dict[int, list[Swap]] = {}
         for home in odd:
             if fresh[home]:
-                swap = Swap(home, held.get(home), _again(unpack(fresh[home]), held.get(home)))
+                swap = Swap(home, held.get(home), rebuilt_again(unpack(fresh[home]), held.get(home)))
                 groups.setdefault(self._partition(home), []).append(swap)
         for partition, swaps in groups.items():
             done = set(await self._around.store.replace(partition, swaps))
@@ -215,7 +213,8 @@ async def complete(around: Around, marks: dict[int, Position]) -> None:
             raise ArchiveLacks(f"{stands}, and the archive does not reach it; is RAPPORT_ARCHIVE_URL right?")
 
 
-def _again(stored: Stored, held: bytes | None) -> Stored:
+def rebuilt_again(stored: Stored, held: bytes | None) -> Stored:
+    """It counts once more than what it replaces, from which others may have derived something."""
     before = _read(held)
     return msgspec.structs.replace(stored, rebuilt=before.rebuilt + 1 if before is not None else 1)
 
@@ -227,11 +226,12 @@ def _read(raw: bytes | None) -> Stored | None:
         return None
 
 
-def _bytes(stored: Stored | None) -> bytes:
+def bytes_of(stored: Stored | None) -> bytes:
+    """What fragments are compared by; nothing where there is none."""
     return b"" if stored is None else _ENCODER.encode(stored)
 
 
-def _as_rebuilt(rebuilt: bytes, raw: bytes | None) -> bytes:
+def as_rebuilt(rebuilt: bytes, raw: bytes | None) -> bytes:
     """A live fragment as a replay would have written it: how often it was rebuilt is not the archive's to know, and a
     field may have been added since it was written."""
     if raw is None:

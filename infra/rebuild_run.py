@@ -11,9 +11,10 @@ from engine.step import Rules
 from infra.config import load
 from infra.kafka_log import KafkaLog
 from infra.rebuild import Around, Comparison, PartitionFound, Progress
+from infra.rebuild_finish import finish_into
 from infra.rebuild_people import PeopleFound, compare_people
 from infra.rebuild_switch import Announcer, Written, write_into
-from infra.redis_store import connect
+from infra.redis_store import RedisClient, connect
 from infra.redis_store_replay import ReplayStore
 from infra.redis_store_rules import FEATURES, RulesRecord, rules_now, unlike
 from infra.settings import Settings
@@ -23,11 +24,13 @@ LOOKS, PAUSE_S = 60, 1.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Which partitions (none named: all), a Redis to write into, and whether to put in place what differs."""
+    """Which partitions (none named: all), a Redis to write into, whether to bring that one up to the live one, and
+    whether to put in place what differs."""
 
     partitions: tuple[int, ...] = ()
     into: str = ""
     switch: bool = False
+    finish: bool = False
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -74,14 +77,17 @@ def around_of(settings: Settings, store: ReplayStore, partitions: tuple[int, ...
 
 
 async def replay_now(settings: Settings, asked: Asked, clock: Callable[[], float], progress: Progress) -> Replayed:
-    """Replay an installation; `clock` gives seconds. Raises `ArchiveLacks`, `NotEmpty`, `Unavailable`, `ValueError`."""
+    """Replay an installation; `clock` gives seconds. Raises `ArchiveLacks`, `NotEmpty`,
+    `StillWorking`, `Unavailable`, `ValueError`."""
     if asked.into and (asked.switch or asked.partitions):
         raise ValueError("--into writes everything elsewhere: it goes with neither --switch nor --partition")
+    if asked.finish and not asked.into:
+        raise ValueError("--finish goes with --into: it brings that Redis up to the live one")
     redis = connect(settings.redis_url)
     try:
         around = around_of(settings, ReplayStore(redis, settings.partitions), asked.partitions)
         if asked.into:
-            return await _elsewhere(around, asked.into, (clock, progress))
+            return await _elsewhere(around, asked, redis, (clock, progress))
         if not asked.switch:
             return await _compared(around, None, (clock, progress))
         return await _switched(settings, around, RulesRecord(redis), (clock, progress))
@@ -129,11 +135,16 @@ async def _related_again(around: Around, people: PeopleFound) -> PeopleFound:
     return people
 
 
-async def _elsewhere(around: Around, into: str, watched: tuple[Callable[[], float], Progress]) -> Replayed:
+async def _elsewhere(
+    around: Around, asked: Asked, live: RedisClient, watched: tuple[Callable[[], float], Progress]
+) -> Replayed:
     clock, progress = watched
-    began, redis = clock(), connect(into)
+    began, redis = clock(), connect(asked.into)
     try:
-        written = await write_into(around, ReplayStore(redis, around.total), progress)
+        if asked.finish:
+            written = await finish_into(around, live, redis, progress)
+        else:
+            written = await write_into(around, ReplayStore(redis, around.total), progress)
     finally:
         await redis.aclose()
     return Replayed((), None, written, written.events, clock() - began)

@@ -49,11 +49,12 @@ class Written(msgspec.Struct, frozen=True):
     events: int
     fragments: int
     persons: int
+    upto: str = "as of the watermarks at the start; `--finish` brings it up to the live one"
 
 
 async def write_into(around: Around, target: ReplayStore, progress: Progress) -> Written:
     """Fragments as of the watermarks that stand when this begins, the index and those watermarks, into an empty Redis.
-    Consent, recent decisions and what waits in tails and outboxes are not a fold and are not written."""
+    What is not a fold is not written: `rebuild_finish` takes it over when the workers have stopped."""
     if not await target.empty():
         raise NotEmpty("there is something in that Redis; name an empty database")
     marks = await around.store.marks(around.partitions)

@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
+import msgspec
+
 from engine.events import Event
 from engine.records import Position, Record, encode, partition_of
 from engine.step import Rules
 from infra.archiver import Archiver
+from infra.fragment_bytes import unpack
 from infra.link_record import LinkRecord
 from infra.processes import RunningServer
 from infra.rebuild import Around as Rebuilding
@@ -16,6 +19,7 @@ from infra.redis_store import connect
 from infra.redis_store_replay import ReplayStore
 from infra.settings import Settings
 from infra.stream.advance import Partition
+from infra.topics import fragment_key
 from tests.infra.stream.bed import RULES, START, Bed, event
 from tests.infra.stream.conftest import DATABASE
 from tests.servers import database
@@ -97,3 +101,19 @@ def story(count: int, seed: int, people: int = 40) -> list[Event]:
             name = draw.choice(("Order Completed", "Product Viewed"))
             made.append(event(user=user, minute=minute, event=name, properties=spent, messageId=f"m{number}"))
     return made
+
+
+def nothing(_done: int, _of: int) -> None:
+    """Nobody watches."""
+
+
+def key(home: str) -> str:
+    return fragment_key(partition_of(home, PARTITIONS), home)
+
+
+async def spoil(house: House, home: str) -> None:
+    """A fragment that lost an event, as it would be after a bug."""
+    stored = unpack(await house.redis.get(key(home)))
+    state = msgspec.structs.replace(stored.fragment.state, count=stored.fragment.state.count - 1)
+    wrong = msgspec.structs.replace(stored, fragment=msgspec.structs.replace(stored.fragment, state=state))
+    await house.redis.set(key(home), msgspec.msgpack.encode(wrong))

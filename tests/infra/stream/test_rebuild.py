@@ -23,22 +23,16 @@ from infra.processes import RunningServer
 from infra.rebuild import ArchiveLacks, Around, Comparison, PartitionFound
 from infra.rebuild_fold import alongside, refold, slices
 from infra.rebuild_people import compare_people
-from infra.rebuild_switch import NotEmpty, write_into
-from infra.redis_store import RedisPeople, connect, encode_index
+from infra.redis_store import connect, encode_index
 from infra.redis_store_replay import ReplayStore
-from infra.redis_store_stream import PartitionStore
-from infra.topics import fragment_key, index_key
+from infra.topics import index_key
 from tests.infra.stream import house as erasure
 from tests.infra.stream.bed import RULES, START, Bed, event, id_of
-from tests.infra.stream.rebuilding import PARTITIONS, House, story
+from tests.infra.stream.rebuilding import PARTITIONS, House, key, nothing, spoil, story
 from tests.servers import database
 
 ELSEWHERE = 10
 ANN = id_of("user_id", "u1")
-
-
-def nothing(_done: int, _of: int) -> None:
-    """Nobody watches."""
 
 
 @pytest.fixture
@@ -61,24 +55,12 @@ class Told:
         self.ids += ids
 
 
-def key(home: str) -> str:
-    return fragment_key(partition_of(home, PARTITIONS), home)
-
-
 def in_slices(house: House) -> Around:
     return msgspec.structs.replace(house.rebuilding(), rows_per_slice=40, homes_together=3)
 
 
 def different(found: Sequence[PartitionFound]) -> list[str]:
     return sorted(home for one in found for home in one.different)
-
-
-async def spoil(house: House, home: str) -> None:
-    """A fragment that lost an event, as it would be after a bug."""
-    stored = unpack(await house.redis.get(key(home)))
-    state = msgspec.structs.replace(stored.fragment.state, count=stored.fragment.state.count - 1)
-    wrong = msgspec.structs.replace(stored, fragment=msgspec.structs.replace(stored.fragment, state=state))
-    await house.redis.set(key(home), msgspec.msgpack.encode(wrong))
 
 
 async def is_what_was_applied(house: House) -> None:
@@ -259,26 +241,6 @@ async def test_changed_identity_rules_are_followed_over_the_stored_claims(house:
     assert people.equal
     view = await house.bed.people.person(ANN)
     assert sum(known.type == "anonymous_id" for known in view.profile.state.identifiers.values()) == 1
-
-
-async def test_a_rebuilt_installation_goes_on_where_the_live_one_stood(house: House, any_redis: RunningServer) -> None:
-    await house.live_through(story(500, seed=11))
-    other = connect(database(any_redis.url, ELSEWHERE))
-    await other.flushdb()
-    target = ReplayStore(other, PARTITIONS)
-    written = await write_into(house.rebuilding(), target, nothing)
-    people, _ = await compare_people(house.rebuilding())
-    assert (written.fragments, written.persons) == (40, people.persons)
-    homes = sorted(id_of("user_id", f"u{n}") for n in range(40))
-    here, there = await house.bed.people.people(homes), await RedisPeople(other, PARTITIONS).people(homes)
-    assert [view.stored for view in there] == [view.stored for view in here]
-    assert [view.members for view in there] == [view.members for view in here]
-    marks = [await PartitionStore(other).watermark(p) for p in range(PARTITIONS)]
-    assert marks == [await house.bed.store.watermark(p) for p in range(PARTITIONS)]
-    with pytest.raises(NotEmpty):
-        await write_into(house.rebuilding(), target, nothing)
-    await other.flushdb()
-    await other.aclose()
 
 
 async def test_an_archive_that_lacks_something_rebuilds_nothing(house: House) -> None:

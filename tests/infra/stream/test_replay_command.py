@@ -77,6 +77,9 @@ async def test_an_installation_is_written_elsewhere(house: House, embedded_redis
     assert "40 fragments" in answer.output
     again = await replayed(house, "--into", into)
     assert (again.exit_code, "name an empty database" in again.output) == (1, True)
+    answer = await replayed(house, "--into", into, "--finish")
+    assert answer.exit_code == 0, answer.output
+    assert "everything else as it stands" in answer.output.replace("\n", " ")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,7 @@ async def test_an_installation_is_written_elsewhere(house: House, embedded_redis
     [
         (("--partition", "9"), {}, "there is no partition 9"),
         (("--into", "redis://nowhere", "--switch"), {}, "neither --switch nor --partition"),
+        (("--finish",), {}, "--finish goes with --into"),
         ((), {"RAPPORT_ARCHIVE_URL": "nowhere-at-all"}, "does not reach it"),
         ((), {"RAPPORT_REDIS_URL": "redis://127.0.0.1:1"}, "does not answer"),
     ],
