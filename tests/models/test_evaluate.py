@@ -18,6 +18,7 @@ from models.evaluate import (
     importance,
     ips,
     snips,
+    widened,
 )
 
 ROOT = Path(__file__).parent.parent.parent
@@ -109,6 +110,20 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         gap = compare(logged, rivals(context, action), Method(seed=seed, resamples=200, level=0.9)).difference
         hits += gap.low <= 0.2 <= gap.high
     assert 45 <= hits <= 60
+
+
+def test_intervals_widen_with_few_clusters_and_with_few_that_matter() -> None:
+    draw = np.random.default_rng(6)
+    many, few = draw.normal(size=100_000), draw.normal(size=12)
+    assert widened(0.95, many) == pytest.approx(0.95, abs=1e-4)
+    # twelve clusters: Student's t with at most 11 degrees of freedom, 2.201, times the root of 12 / 11
+    assert 0.978 < widened(0.95, few) < 0.99
+    heavy = np.zeros(1000)
+    heavy[:5] = 1.0
+    assert widened(0.95, heavy) > 0.96 > widened(0.95, draw.normal(size=1000))
+    assert widened(0.9, np.zeros(5)) == 0.9
+    assert widened(0.9, np.zeros(0)) == 0.9
+    assert widened(0.95, np.ones(1)) == 0.95
 
 
 def test_leaving_out_what_both_do_alike_narrows_the_interval() -> None:
