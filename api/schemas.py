@@ -47,7 +47,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RankedAction(msgspec.Struct, frozen=True):
-    """One position of the slate; `content` is null where the reader may not see what it was filled with."""
+    """One position of the slate; `content` is null where the reader may not see what it was filled with. `score` is
+    `probability` x `value` x `weight` (of the context) x `lever` (of the business)."""
 
     action_id: str
     rank: Annotated[int, Meta(ge=1)]
@@ -56,6 +57,8 @@ class RankedAction(msgspec.Struct, frozen=True):
     channel: str
     probability: Annotated[float, Meta(ge=0, le=1)]
     value: float
+    weight: Annotated[float, Meta(ge=0)]
+    lever: Annotated[float, Meta(ge=0)]
     score: float
     propensity: Annotated[float, Meta(ge=0, le=1)]
     reasons: list[Reason]

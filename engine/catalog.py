@@ -19,12 +19,15 @@ WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 _PLACE = re.compile(r" - at (?:key in )?`\$\.?(.*?)`$")
 Problem = tuple[str, str]
 EXPLORATIONS = frozenset({"none", "epsilon", "uniform", "softmax", "thompson"})
+FITTING = ("applicability", "suitability")
 MIXED, LEAST_SHARE = frozenset({"softmax", "thompson"}), 0.01
 
 
 class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that can be done for a customer. `value` and `cost` in money of the installation's currency per
-    acceptance; `when` is a CEL expression over traits, signals and context; times are ISO 8601 dates."""
+    acceptance; times are ISO 8601 dates. Three CEL expressions over traits, signals and context: `when` (eligibility:
+    may this customer have it), `applicability` (does it make sense now), `suitability` (is it right for this customer).
+    What `needs_human` is only ever suggested to a person: at a placement without `human: true` it is held back."""
 
     id: str
     title: str
@@ -44,6 +47,9 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cap: dict[str, int] = {}
     lever: float = 1.0
     weights: dict[str, float] = {}
+    applicability: str = "true"
+    suitability: str = "true"
+    needs_human: bool = False
 
 
 class Exploration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +64,8 @@ class Exploration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where actions are shown. `contact` says whether showing one approaches the customer (caps and quiet hours)."""
+    """Where actions are shown. `contact` says whether showing one approaches the customer (caps and quiet hours),
+    `human` that a person sees the answer first and decides whether to follow it: a machine never does."""
 
     id: str
     channel: str
@@ -66,6 +73,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exploration: Exploration = Exploration()
     contact: bool = False
     unique_groups: bool = True
+    human: bool = False
 
 
 class ContactPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +126,17 @@ def instant(day: str | None, otherwise: int) -> int:
 
 def digest_of(value: msgspec.Struct) -> str:
     """What a configured value is, whatever its author calls it: a hash of its content in the order it was written."""
-    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
+    return digest_of_bytes(msgspec.json.encode(value))
+
+
+def digest_of_bytes(written: bytes) -> str:
+    return hashlib.sha256(written).hexdigest()[:32]
+
+
+def _fitting(action: Action) -> Iterator[tuple[str, Rule]]:
+    """The rules beside eligibility that an action has: what is not written costs no decision anything."""
+    sources = ((name, getattr(action, name)) for name in FITTING)
+    return ((name, Rule(source)) for name, source in sources if source.strip() != "true")
 
 
 class Eligibility(msgspec.Struct, frozen=True, eq=False):
@@ -141,6 +159,7 @@ class Catalogue:
         self.queues = {queue.id: queue for queue in documents.queues}
         self.policy = documents.contact_policy
         self.rules = {action.id: Rule(action.when) for action in documents.actions}
+        self.fitting = {action.id: tuple(_fitting(action)) for action in documents.actions}
         self.queue_rules = {q.id: (Rule(q.when), Rule(q.urgency)) for q in documents.queues}
         self.segment = Rule(documents.segment)
         self.weight_keys = frozenset(key for action in documents.actions for key in action.weights)
@@ -265,9 +284,13 @@ def _under(path: str, problems: Iterable[Problem]) -> Iterator[Problem]:
 def _problems(documents: Documents) -> Iterator[Problem]:
     """Everything that is wrong with the catalogue, as (place, sentence), in the order of its file."""
     actions, placements = {a.id for a in documents.actions}, {p.id for p in documents.placements}
+    attended = {p.id for p in documents.placements if p.human}
     for index, action in enumerate(documents.actions):
         yield from _under(f"actions[{index}]", _action_problems(action, placements))
-        yield from _rule_problems(f"actions[{index}].when", action.when)
+        for field in ("when", *FITTING):
+            yield from _rule_problems(f"actions[{index}].{field}", getattr(action, field))
+        if action.needs_human and not attended.intersection(action.placements):
+            yield f"actions[{index}].needs_human", "none of its placements has `human: true`, so nobody would see it"
     for index, placement in enumerate(documents.placements):
         yield from _under(f"placements[{index}]", _placement_problems(placement))
     yield from _under("contact_policy", _policy_problems(documents.contact_policy))

@@ -89,6 +89,9 @@ def is_quiet(hour: int, policy: ContactPolicy) -> bool:
     return start <= hour < end if start <= end else hour >= start or hour < end
 
 
+_UNFIT = {"applicability": "makes no sense now", "suitability": "not right for this customer"}
+
+
 def _running(action: Action, at: int) -> bool:
     # most actions have no end
     return action.start is action.end is None or instant(action.start, 0) <= at < instant(action.end, 1 << 62)
@@ -102,9 +105,17 @@ def _ineligible(action: Action, at: int, *, holds: bool) -> Blocked | None:
     return None
 
 
+def _unfit(action: Action, catalogue: Catalogue, facts: Facts) -> Blocked | None:
+    for name, rule in catalogue.fitting[action.id]:
+        if not rule.holds(facts):
+            return Blocked(action.id, name, f"{_UNFIT[name]}: {rule.source}")
+    return None
+
+
 def eligible(action: Action, catalogue: Catalogue, facts: Facts, at: int) -> Blocked | None:
-    """Whether the action is running and its rule holds for these facts."""
-    return _ineligible(action, at, holds=catalogue.rules[action.id].holds(facts))
+    """Whether the action is running and its rules hold for these facts: eligible, then applicable, then suitable."""
+    holds = catalogue.rules[action.id].holds(facts)
+    return _ineligible(action, at, holds=holds) or _unfit(action, catalogue, facts)
 
 
 def ineligible(catalogue: Catalogue, placement: str, facts_of: Callable[[str], Facts], at: int) -> list[Blocked | None]:
@@ -113,13 +124,17 @@ def ineligible(catalogue: Catalogue, placement: str, facts_of: Callable[[str], F
     actions = catalogue.placed(placement)
     found: list[Blocked | None] = [None] * len(actions)
     for group in catalogue.eligibility(placement):
-        for place, holds in zip(group.places, group.rules.hold(facts_of(group.purpose)), strict=True):
-            found[place] = _ineligible(actions[place], at, holds=holds)
+        facts = facts_of(group.purpose)
+        for place, holds in zip(group.places, group.rules.hold(facts), strict=True):
+            action = actions[place]
+            found[place] = _ineligible(action, at, holds=holds) or _unfit(action, catalogue, facts)
     return found
 
 
 def permitted(action: Action, placement: Placement, consent: Consent) -> Blocked | None:
-    """Whether the person's consent allows the action's purpose and the placement's channel."""
+    """Whether a person stands between where one must, and the customer's consent allows purpose and channel."""
+    if action.needs_human and not placement.human:
+        return Blocked(action.id, "needs_human", f"only a person may offer it; nobody looks at {placement.id} first")
     if not consent.allows(action.purpose):
         answer = consent.answers.get(action.purpose)
         status = answer.status if answer else "not configured"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from engine.catalog import Catalogue
+from engine.catalog import FITTING, Action, Catalogue
 from engine.ports import ApiKey, Unavailable
 from infra.cli_bench import register as register_bench
 from infra.cli_decisions import register as register_decisions
@@ -161,13 +161,19 @@ def catalog() -> None:
 
 
 def _actions(catalogue: Catalogue) -> Table:
-    table = Table("action", "category", "purpose", "placements", "value", "prior", "when")
+    table = Table("action", "category", "purpose", "placements", "value", "prior", "rules")
     for action in catalogue.actions.values():
         value, prior = f"{action.value:g}", f"{action.prior_rate:.0%}"
-        table.add_row(
-            action.id, action.category, action.purpose, " ".join(action.placements), value, prior, action.when
-        )
+        places = " ".join(action.placements)
+        table.add_row(action.id, action.category, action.purpose, places, value, prior, _rules(action))
     return table
+
+
+def _rules(action: Action) -> str:
+    """What must hold beside consent and contact policy, each named."""
+    named = (("when", action.when), *((name, getattr(action, name)) for name in FITTING))
+    said = [f"{name}: {source}" for name, source in named if source.strip() != "true"]
+    return "\n".join([*said, *(["only through a person"] if action.needs_human else [])])
 
 
 @keys_app.command("list")

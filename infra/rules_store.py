@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from engine.allocation import Allocation
-from engine.catalog import Catalogue, Documents, digest_of
+from engine.catalog import Catalogue, Documents, digest_of, digest_of_bytes
 from engine.consent import Purposes
 from models.replay import NotReplayable
 
@@ -68,14 +68,16 @@ class RulesStore:
 
     def _read(self, kind: str, digest: str, of: type[T]) -> T:
         try:
-            value = msgspec.json.decode(self._path(kind, digest).read_bytes(), type=of)
+            kept = self._path(kind, digest).read_bytes()
+            value = msgspec.json.decode(kept, type=of)
         except FileNotFoundError as error:
             text = f"the {kind} the decision was made under are not kept here; bring {digest}.json back from a backup"
             raise NotReplayable("rules_gone", text) from error
         except msgspec.MsgspecError as error:
             text = f"{kind}/{digest}.json cannot be read by this version; bring it back from a backup"
             raise NotReplayable("rules_damaged", text) from error
-        if digest_of(value) != digest:
+        # the bytes as they were written: a field that has come since is in the value, but was not in them
+        if digest_of_bytes(kept) != digest:
             text = f"{kind}/{digest}.json is not what it was; bring it back from a backup"
             raise NotReplayable("rules_damaged", text)
         return value

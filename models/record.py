@@ -165,6 +165,8 @@ def _action(weighed: Weighed, scored: Scored, ranked: Ranked, words: tuple[Scene
         "channel": weighed.placement.channel,
         "probability": scored.probability,
         "value": scored.value,
+        "weight": scored.weight,
+        "lever": scored.lever,
         "score": scored.score,
         "propensity": ranked.propensity,
         "reasons": reasons(shown),

@@ -35,6 +35,7 @@ async def test_a_decision_names_actions_reasons_consent_and_what_it_was_made_wit
     assert first["reasons"]
     assert all(reason["code"] and reason["text"] for reason in first["reasons"])
     assert 0 < first["propensity"] <= 1
+    assert first["score"] == first["probability"] * first["value"] * first["weight"] * first["lever"]
     assert body["decision_id"].startswith(body["profile"]["profile_id"] + ".")
     assert body["consent"]["purposes_used"] == ["service"]
     assert {"model", "catalogue", "policy", "explored"} <= body.keys()

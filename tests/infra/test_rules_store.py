@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.catalog import digest_of
+from engine.catalog import digest_of, digest_of_bytes
 from infra.config import Configuration, LiveConfiguration, load
 from infra.rules_store import RulesStore
 from infra.settings import DEMO_CONFIG
@@ -41,6 +41,20 @@ def test_what_is_gone_or_damaged_is_said_to_be(tmp_path: Path) -> None:
     kept.write_text("{")
     with pytest.raises(NotReplayable, match="cannot be read"):
         store.catalogue(found.catalogue.digest)
+
+
+def test_rules_kept_before_a_field_was_thought_of_are_read(tmp_path: Path) -> None:
+    """The name is that of the bytes as they were written; what has come since has its default."""
+    found, store = load(DEMO_CONFIG), RulesStore(tmp_path)
+    older = msgspec.json.encode(found.catalogue.documents)
+    for later in (b',"human":false', b',"human":true'):
+        older = older.replace(later, b"")
+    path = tmp_path / "catalogues" / f"{digest_of_bytes(older)}.json"
+    path.parent.mkdir()
+    path.write_bytes(older)
+    again = store.catalogue(digest_of_bytes(older))
+    assert list(again.actions) == list(found.catalogue.actions)
+    assert not any(placement.human for placement in again.placements.values())
 
 
 def test_a_configuration_serves_only_once_it_is_kept(tmp_path: Path) -> None:

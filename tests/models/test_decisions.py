@@ -46,7 +46,7 @@ def question(given: dict[str, Any], number: int = 1) -> Ask:
 def decided(given: dict[str, Any]) -> DecisionRecord:
     changed = [{**action, **given.get("change", {}).get(action["id"], {})} for action in ACTIONS]
     desk = {"id": "agent_desktop", "channel": "voice", "limit": 3, "unique_groups": given.get("unique_groups", True)}
-    desk |= {"exploration": {"kind": "epsilon", "share": given.get("share", 0.1)}}
+    desk |= {"human": True, "exploration": {"kind": "epsilon", "share": given.get("share", 0.1)}}
     email = {"id": "email", "channel": "email", "limit": 1, "contact": True}
     where = setting(own=catalogue(changed, [desk, email]))
     if given.get("number") != "first_explored":

@@ -26,6 +26,8 @@ from tests.models.learnt import small_model
 from tests.models.world import ACTIONS, GRANTS, ID, NOW, PURPOSES, ask, catalogue, event, held, history, setting, view
 
 COUNT = 10_000 if os.environ.get("RAPPORT_HYPOTHESIS") == "thorough" else 300
+DESK = {"id": "agent_desktop", "channel": "voice", "limit": 3, "exploration": {"kind": "epsilon", "share": 0.1}}
+PLACEMENTS = ({**DESK, "human": True}, {"id": "email", "channel": "email", "limit": 1, "contact": True})
 OTHER = "person000000000b"
 KINDS = ("Order Completed", "Product Viewed", "Support Contact", "Complaint Filed", "Session Started")
 
@@ -33,8 +35,12 @@ KINDS = ("Order Completed", "Product Viewed", "Support Contact", "Complaint File
 def edited(draw: random.Random) -> Catalogue:
     """Somebody's edit: other values and rules under the same version, as it happens."""
     actions = [{**a, "value": a["value"] * draw.choice((1.0, 1.5)), "lever": draw.choice((1.0, 0.3))} for a in ACTIONS]
+    for one in actions:
+        one["applicability"] = draw.choice(("true", "context.reason == 'billing'"))
+        one["suitability"] = draw.choice(("true", "has(traits.plan)", "signals.unresolved_issues < 1.0"))
+        one["needs_human"] = draw.random() < 0.1 and "agent_desktop" in one["placements"]
     draw.shuffle(actions)
-    return catalogue(actions)
+    return catalogue(actions, PLACEMENTS)
 
 
 def purposes(draw: random.Random) -> Purposes:
@@ -88,6 +94,8 @@ def test_decisions_of_any_past_replay_to_the_same_bytes() -> None:
         again = msgspec.structs.replace(replayed.again, visible=record.visible, sums=record.sums)
         assert encode(again) == encode(record)
     assert sum(record.answer["explored"] for record in records) > 5
+    held_back = {rule for record in records for _, rule, _ in record.blocked}
+    assert {"eligibility", "applicability", "suitability", "needs_human"} <= held_back
     assert len({record.versions["catalogue_digest"] for record in records}) > 100
 
 

@@ -50,7 +50,20 @@ def test_the_answer_has_every_field_a_caller_may_rely_on() -> None:
         *("decision_id", "profile", "actions", "blocked", "consent", "model", "catalogue", "policy", "explored")
     }
     assert set(answer["actions"][0]) == {
-        *("action_id", "rank", "title", "content", "channel", "probability", "value", "score", "propensity", "reasons")
+        *(
+            "action_id",
+            "rank",
+            "title",
+            "content",
+            "channel",
+            "probability",
+            "value",
+            "weight",
+            "lever",
+            "score",
+            "propensity",
+            "reasons",
+        )
     }
     assert set(answer["consent"]) == {"version", "hash", "purposes_used", "features_masked"}
     assert all(reason["code"] and reason["text"] for one in answer["actions"] for reason in one["reasons"])
