@@ -7,6 +7,7 @@ from api.answers import iso
 from api.deps import World
 from api.experiments_view import experiments_now
 from api.models_view import model_lines, shelf_of
+from api.watch_view import watch_values
 
 
 async def console_values(world: World) -> dict[str, Any]:
@@ -31,6 +32,7 @@ async def console_values(world: World) -> dict[str, Any]:
         "actions": catalogue.documents.actions,
         "catalogue": catalogue.version,
         "parity": await asyncio.to_thread(_parity, world),
+        "watch": await asyncio.to_thread(watch_values, world),
         "experiments": (await asyncio.to_thread(experiments_now, world)).experiments,
         "models": await asyncio.to_thread(model_lines, shelf_of(world)),
     }

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import route_template
 from models.parity import Parity
+from models.watched import ActionFound, Watched
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -42,12 +43,78 @@ PARITY = Gauge(
     ("feature",),
     registry=REGISTRY,
 )
+WATCHED = Gauge(
+    "rapport_watch_timestamp_seconds",
+    "When decisions and outcomes were looked at last, in seconds since 1970",
+    registry=REGISTRY,
+)
+PSI = Gauge(
+    "rapport_feature_psi",
+    "Population stability index of a column the model uses, in the latest window with enough rows; 0.2 is a shift",
+    ("feature",),
+    registry=REGISTRY,
+)
+SCORE_PSI = Gauge(
+    "rapport_score_psi", "Population stability index of the model's probabilities; 0.2 is a shift", registry=REGISTRY
+)
+RESPONSES = Gauge(
+    "rapport_response_ratio",
+    "Mean response in the latest window with enough judged decisions: expected, observed, and the interval's bounds",
+    ("figure",),
+    registry=REGISTRY,
+)
+ACTION_RESPONSE = Gauge(
+    "rapport_action_response_ratio", "Mean response to an action where it was presented", ("action",), registry=REGISTRY
+)
+ACTION_JUDGED = Gauge(
+    "rapport_action_judged_decisions",
+    "Judged decisions in which an action was presented",
+    ("action",),
+    registry=REGISTRY,
+)
+EXPLORATION = Gauge(
+    "rapport_exploration_ratio", "Share of decisions with a position that was drawn to learn", registry=REGISTRY
+)
+OPEN = Gauge("rapport_open_decisions", "Decisions whose outcome window is still open", registry=REGISTRY)
+ALARMS = Gauge(
+    "rapport_watch_alarms",
+    "Shifted columns, calibration off, nothing explored: what the console says in words",
+    registry=REGISTRY,
+)
 
 
 def note_parity(found: Parity | None) -> None:
     """The latest measurement, feature by feature."""
     for name, rate in ({} if found is None else found.features).items():
         PARITY.labels(name).set(rate.ratio)
+
+
+def note_watched(found: Watched | None) -> None:
+    """What became of the decisions, as it was found last."""
+    for gauge in (PSI, RESPONSES, ACTION_RESPONSE, ACTION_JUDGED):
+        gauge.clear()
+    if found is None:
+        return
+    WATCHED.set(found.at / 1000)
+    ALARMS.set(len(found.alarms))
+    OPEN.set(found.open)
+    for one in found.drift:
+        if one.latest is not None:
+            PSI.labels(one.name).set(one.latest)
+    if found.score.latest is not None:
+        SCORE_PSI.set(found.score.latest)
+    if found.exploration is not None:
+        EXPLORATION.set(found.exploration)
+    for figure in ("expected", "observed", "low", "high") if found.judged is not None else ():
+        RESPONSES.labels(figure).set(getattr(found.judged, figure))
+    for action in found.actions:
+        _note_action(action)
+
+
+def _note_action(found: ActionFound) -> None:
+    ACTION_JUDGED.labels(found.action_id).set(found.judged)
+    if found.observed is not None:
+        ACTION_RESPONSE.labels(found.action_id).set(found.observed)
 
 
 def exposition() -> bytes:

@@ -7,6 +7,7 @@ from api.answers import iso
 from api.deps import World
 from api.schemas_models import ModelLine
 from models.parity import Parity
+from models.watched import Watched
 
 
 class ModelShelf(Protocol):
@@ -18,6 +19,7 @@ class ModelShelf(Protocol):
     def history(self) -> Sequence[Mapping[str, Any]]: ...
     def rollback(self, at: int) -> str | None: ...
     def parity(self) -> Parity | None: ...
+    def watched(self) -> Watched | None: ...
 
 
 def shelf_of(world: World) -> ModelShelf:

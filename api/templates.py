@@ -62,6 +62,11 @@ def number(value: object) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
+def share(value: float | None) -> str:
+    """A share of one as a percentage; a dash where there is none."""
+    return "–" if value is None else f"{value:.1%}"
+
+
 def stance(answer: PurposeAnswer) -> str:
     """How a consent chip is coloured: a yes, a no, or neither."""
     return "yes" if answer.status == GRANTED else "no" if answer.status in REFUSALS else "open"
@@ -88,7 +93,7 @@ def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    made.filters.update({f.__name__: f for f in (label, shown, day, moment, number, stance, headline, detail)})
+    made.filters.update({f.__name__: f for f in (label, shown, day, moment, number, share, stance, headline, detail)})
     made.globals["prior"] = PRIOR_VERSION
     return made
 

@@ -4,6 +4,7 @@ is not archived is in the tail; knows nothing else."""
 import asyncio
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from infra.archive import ARCHIVE_FAILURES, Archive
 from infra.archive_tidying import Tidying
 from infra.collector import look_seldom
 from infra.erasure_process import open_erasing
+from infra.errand import Errand
 from infra.redis_store import FAILURES, connect
 from infra.redis_store_links import LinkStore
 from infra.redis_store_stream import PartitionStore, TailEntry
@@ -27,6 +29,7 @@ PAUSE_SECONDS = 1.0
 # every append leaves a file per day, and who reads the archive opens each of them
 TIDY_AFTER = 300
 TIDY_EVERY_MS = 3_600_000
+WATCH = (sys.executable, "-m", "infra.watching")
 
 
 class Archiver:
@@ -42,6 +45,8 @@ class Archiver:
         self._clock = clock
         self._tidying = Tidying(settings.archive_retention_hours)
         self._appends, self._tidied = 0, clock()
+        # a process of its own: it imports the models and holds what it reads
+        self.watching = Errand(WATCH, int(settings.watch_hours * 3_600_000), clock())
 
     async def round(self) -> int:
         """Archive what waits, oldest first, then erase what is to go; returns the number of records moved."""
@@ -80,6 +85,7 @@ class Archiver:
         """Until asked to stop, then once more until nothing waits."""
         while not stop.is_set():
             moved = await self._careful()
+            await self.watching.round(self._clock())
             if moved < RECORDS_PER_ROUND:
                 try:
                     await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
@@ -87,6 +93,7 @@ class Archiver:
                     continue
         while await self._careful():
             pass
+        await self.watching.end()
 
     async def _careful(self) -> int:
         try:

@@ -17,6 +17,7 @@ from infra.cli_erase import register as register_erase
 from infra.cli_experiments import register as register_experiments
 from infra.cli_models import register
 from infra.cli_replay import register as register_replay
+from infra.cli_watch import register as register_watch
 from infra.config import load
 from infra.doctor import examine
 from infra.kafka_log import describe_topics
@@ -44,6 +45,7 @@ register_erase(app)
 register_replay(app)
 register_decisions(app)
 register_experiments(app)
+register_watch(app)
 console = Console()
 
 

@@ -14,9 +14,10 @@ import msgspec
 from features.spec import SPEC_HASH
 from models.parity import Parity
 from models.scorer import CARD_FILE, SPEC_OF, ModelError
+from models.watched import Watched
 
 CHAMPION_FILE, HISTORY_FILE, SPECS = "champion.json", "history.jsonl", "specs"
-PARITY_FILE, TRIES_FILE = "parity.json", "tries.jsonl"
+PARITY_FILE, TRIES_FILE, WATCH_FILE = "parity.json", "tries.jsonl", "watch.json"
 
 
 class UnknownModel(ModelError):
@@ -122,6 +123,17 @@ class ModelStore:
         """The latest measurement; None while there is none that can be read."""
         try:
             return msgspec.json.decode((self.directory / PARITY_FILE).read_bytes(), type=Parity)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def keep_watched(self, found: Watched) -> None:
+        """The same for what became of the decisions."""
+        _replace(self.directory / WATCH_FILE, msgspec.json.encode(found))
+
+    def watched(self) -> Watched | None:
+        """What was found last; None while there is nothing that can be read."""
+        try:
+            return msgspec.json.decode((self.directory / WATCH_FILE).read_bytes(), type=Watched)
         except (OSError, msgspec.MsgspecError):
             return None
 

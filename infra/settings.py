@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     prefix: str = ""
     tail_limit: int = 20_000
     archive_retention_hours: int = Field(default=24, ge=0)
+    watch_hours: float = Field(default=1.0, ge=0)
     linger_ms: int = 4
     decision_ttl_s: int = 3600
     publish_ms: int = 100

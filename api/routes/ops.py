@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api.deps import WorldNow
-from api.metrics import CONTENT_TYPE, exposition, note_parity
+from api.metrics import CONTENT_TYPE, exposition, note_parity, note_watched
 from api.models_view import shelf_of
 
 router = APIRouter(tags=["ops"])
@@ -55,5 +55,8 @@ async def readyz(world: WorldNow, response: Response) -> dict[str, Any]:
 )
 async def metrics(world: WorldNow) -> Response:
     if world.models is not None:
-        note_parity(await asyncio.to_thread(shelf_of(world).parity))
+        shelf = shelf_of(world)
+        parity, watched = await asyncio.to_thread(lambda: (shelf.parity(), shelf.watched()))
+        note_parity(parity)
+        note_watched(watched)
     return Response(exposition(), media_type=CONTENT_TYPE)
