@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from engine.errors import InvalidCatalogue
+from engine.outcome import DEFAULT_REWARDS, KINDS
 from engine.rules import Rule, RuleList
 from engine.signals import CHANNELS, DAY, LONGEST_CATEGORY
 
@@ -105,7 +106,7 @@ class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Documents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The catalogue file as it is written."""
+    """The catalogue file as it is written. `rewards` says by kind what an outcome is worth, from -1 to 1."""
 
     version: str
     actions: tuple[Action, ...]
@@ -114,6 +115,7 @@ class Documents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queues: tuple[Queue, ...] = ()
     segment: str = "'all'"
     language: str = "en"
+    rewards: dict[str, float] = msgspec.field(default_factory=lambda: dict(DEFAULT_REWARDS))
 
 
 def instant(day: str | None, otherwise: int) -> int:
@@ -158,6 +160,7 @@ class Catalogue:
         self.placements = {placement.id: placement for placement in documents.placements}
         self.queues = {queue.id: queue for queue in documents.queues}
         self.policy = documents.contact_policy
+        self.rewards = documents.rewards
         self.rules = {action.id: Rule(action.when) for action in documents.actions}
         self.fitting = {action.id: tuple(_fitting(action)) for action in documents.actions}
         self.queue_rules = {q.id: (Rule(q.when), Rule(q.urgency)) for q in documents.queues}
@@ -301,6 +304,9 @@ def _problems(documents: Documents) -> Iterator[Problem]:
     for name in ("actions", "placements", "queues"):
         yield from _repeated(name, [one.id for one in getattr(documents, name)])
     yield from _rule_problems("segment", documents.segment)
+    yield from _unknown("rewards", documents.rewards, KINDS)
+    for kind, worth in documents.rewards.items():
+        yield from _bad_number(f"rewards.{kind}", abs(worth), 1.0)
 
 
 def parse_catalogue(data: Any) -> Catalogue:

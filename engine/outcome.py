@@ -2,6 +2,7 @@
 Knows nothing of how the decision was made."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -21,7 +22,9 @@ KINDS = (
 )
 SHOWN = frozenset({"presented", "offered"})
 BY_CUSTOMER = frozenset(KINDS) - SHOWN - {"skipped"}
-DEFAULT_REWARDS: dict[str, float] = {"accepted": 1.0, "completed": 1.0, "clicked": 1.0}
+DEFAULT_REWARDS: Mapping[str, float] = MappingProxyType(
+    {"accepted": 1.0, "completed": 1.0, "clicked": 1.0, "complaint": -1.0, "churned": -1.0}
+)
 WINDOW = 7 * 86_400_000
 
 
@@ -60,7 +63,8 @@ def contact_of(event: Event) -> tuple[str, str, str] | None:
 
 
 def judge(outcomes: Iterable[Outcome], rewards: Mapping[str, float] = DEFAULT_REWARDS) -> Verdict:
-    """The reward of a decision: the customer's best outcome on what was presented (an answer implies presentation).
+    """The reward of a decision: the customer's best outcome on what was presented (an answer implies presentation),
+    less the worst that followed it: accepted and then complained about is worth less, though never less than nothing.
 
     The agent's `skipped` is counted apart; it is no refusal by the customer.
     """
@@ -70,8 +74,9 @@ def judge(outcomes: Iterable[Outcome], rewards: Mapping[str, float] = DEFAULT_RE
     if not shown:
         return Verdict(None, 0.0, skipped)
     action = shown[0].action_id
-    gains = (rewards.get(o.outcome, 0.0) for o in ordered if o.action_id == action)
-    return Verdict(action, min(max(gains, default=0.0), 1.0), skipped)
+    gains = [rewards.get(o.outcome, 0.0) for o in ordered if o.action_id == action]
+    reward = max(0.0, *gains) + min(0.0, *gains)
+    return Verdict(action, min(max(reward, 0.0), 1.0), skipped)
 
 
 def window_closed(decided_at: int, now: int, window: int = WINDOW) -> bool:

@@ -37,7 +37,8 @@ async def measure(settings: Settings, scope: Scope) -> Findings:
     table = await asyncio.to_thread(read_events, settings.archive, KINDS)
     dealt = [record for record in decisions_in(table) if record.arms]
     persons = await persons_of(settings, sorted({record.profile_id for record in dealt}))
-    entries = entries_of(dealt, outcomes_in(table), persons, scope.window)
-    found = findings(load(settings.config_dir).allocation.plan, entries, len(dealt), scope)
+    now = load(settings.config_dir)
+    entries = entries_of(dealt, outcomes_in(table), persons, scope.window, now.catalogue.rewards)
+    found = findings(now.allocation.plan, entries, len(dealt), scope)
     StoredFindings(settings.models_dir).keep(found)
     return found

@@ -13,7 +13,7 @@ from infra.ledger_store import SqlKeys, open_database
 from infra.model_store import ModelStore
 from infra.parity import Sample, measure
 from infra.settings import Settings
-from infra.training import permitted
+from infra.training import permitted, rewards_of
 from models.evaluate import Comparison
 from models.evidence import Evidence, compared
 from models.parity import blocking
@@ -50,7 +50,7 @@ def judge(settings: Settings, version: str, gate: Gate = USUAL, placement: str =
     files = store.files(version)
     card = card_of(files)
     question = Question(now=now_ms(), window=card.window, since=card.judged_from, placement=placement or card.placement)
-    question = msgspec.structs.replace(question, permit=permitted(settings))
+    question = msgspec.structs.replace(question, permit=permitted(settings), rewards=rewards_of(settings))
     found = evidence_of(read_events(settings.archive, KINDS), question, load_model(files), _champion(store))
     tries = _spend(store, version, found, question)
     level = level_of(tries, gate)

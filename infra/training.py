@@ -2,6 +2,7 @@
 computes; knows no metric."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -49,6 +50,11 @@ def permitted(settings: Settings) -> Permit:
     return permit_of(ConsentLedger(open_ledger(settings.database), now_ms).refusals())
 
 
+def rewards_of(settings: Settings) -> Mapping[str, float]:
+    """What an outcome is worth by its kind, as the catalogue says now."""
+    return load(settings.config_dir).catalogue.rewards
+
+
 def _members(found: Configuration) -> int:
     """How large an ensemble is learned: none where no placement draws from one."""
     placements = found.catalogue.placements.values()
@@ -60,7 +66,8 @@ def train_model(settings: Settings, choice: Choice = USUAL, progress: Progress =
     table = read_events(settings.archive, KINDS)
     found = load(settings.config_dir)
     learning = Options(members=_members(found), without=tuple(found.protection.columns()))
-    plan = Plan(learning, choice.placement, _vectors(settings, choice), permitted(settings))
+    asked = permitted(settings)
+    plan = Plan(learning, choice.placement, _vectors(settings, choice), asked, found.catalogue.rewards)
     trained = train(table, now_ms(), choice.window, plan, progress)
     ModelStore(settings.models_dir).save(trained.version, trained.files)
     return trained
@@ -73,5 +80,5 @@ def roll_back(settings: Settings) -> str | None:
 
 def export_dataset(settings: Settings, path: Path, choice: Choice = USUAL) -> int:
     """The training set as one Parquet file; returns the number of rows."""
-    scope = Scope(now_ms(), choice.window, choice.placement, permitted(settings))
+    scope = Scope(now_ms(), choice.window, choice.placement, permitted(settings), rewards_of(settings))
     return export(examples_of(read_events(settings.archive, KINDS), scope, _vectors(settings, choice)), path)

@@ -11,7 +11,7 @@ from infra.collector import look_seldom
 from infra.model_store import ModelStore
 from infra.settings import Settings
 from infra.training import USUAL as USUAL_CHOICE
-from infra.training import permitted
+from infra.training import permitted, rewards_of
 from models.dataset import decisions_in, outcomes_in
 from models.registry import Card
 from models.scorer import ModelError, PriorModel, Scorer, load_model
@@ -47,6 +47,7 @@ def watch(settings: Settings, now: int, asked: Asked = USUAL) -> Watched:
         model=model,
         reference=None if card is None else card.data,
         permit=permitted(settings),
+        rewards=rewards_of(settings),
     )
     first = terms.since if terms.reference is None else min(terms.since, terms.reference.first)
     table = read_events(settings.archive, KINDS, day_of(first))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.events import Event
-from engine.outcome import WINDOW, Outcome, judge, window_closed
+from engine.outcome import DEFAULT_REWARDS, WINDOW, Outcome, judge, window_closed
 from engine.records import DecisionRecord, decode_decision
 from features.spec import COLUMNS, SPEC_HASH
 from models.permission import Permit, everyone
@@ -34,12 +34,14 @@ class Stale(ModelError):
 
 class Scope(msgspec.Struct, frozen=True):
     """Which decisions count: those of one placement (all where empty) whose outcome window of `window` ms is closed at
-    `now`, and whose person permits it. A window of 0 waits for nothing and cuts nothing off."""
+    `now`, and whose person permits it. A window of 0 waits for nothing and cuts nothing off. `rewards` says what an
+    outcome is worth by its kind."""
 
     now: int
     window: int = WINDOW
     placement: str = ""
     permit: Permit = everyone
+    rewards: Mapping[str, float] = DEFAULT_REWARDS
 
 
 class Logged(msgspec.Struct, frozen=True, eq=False):
@@ -170,7 +172,8 @@ def _example(record: DecisionRecord, outcomes: Sequence[Outcome], scope: Scope, 
     why = _out_of_scope(record, scope)
     if why:
         return why
-    verdict = judge(o for o in outcomes if not scope.window or o.at <= record.at + scope.window)
+    in_time = (o for o in outcomes if not scope.window or o.at <= record.at + scope.window)
+    verdict = judge(in_time, scope.rewards)
     if verdict.action_id is None:
         return "skipped by the agent" if verdict.skipped else "nothing presented"
     names = [candidate.action_id for candidate in record.candidates]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn.metrics import log_loss, roc_auc_score
 
+from engine.outcome import DEFAULT_REWARDS
 from features.spec import SPEC_HASH
 from models import plots
 from models.action import Fitted, Options, Parts, as_model, fit, importance_of, parts_of
@@ -46,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True):
     placement: str = ""
     vectors: Vectors = logged_vectors
     permit: Permit = everyone
+    rewards: Mapping[str, float] = DEFAULT_REWARDS
 
 
 USUAL = Plan()
@@ -69,7 +71,7 @@ def train(table: pa.Table, now: int, window: int, plan: Plan = USUAL, progress: 
     Raises `NothingToLearn`, saying why, where there are too few.
     """
     progress(STAGES[0], 0, len(STAGES))
-    made = examples_of(table, Scope(now, window, plan.placement, plan.permit), plan.vectors)
+    made = examples_of(table, Scope(now, window, plan.placement, plan.permit, plan.rewards), plan.vectors)
     progress(STAGES[1], 1, len(STAGES))
     parts = parts_of(made, plan.learning.shares)
     fitted = fit(parts, plan.learning)
@@ -173,6 +175,7 @@ class Question(msgspec.Struct, frozen=True):
     vectors: Vectors = logged_vectors
     how: Method = GATE_METHOD
     permit: Permit = everyone
+    rewards: Mapping[str, float] = DEFAULT_REWARDS
 
 
 def evaluate(table: pa.Table, question: Question, challenger: Scorer, champion: Scorer) -> Comparison:
@@ -182,7 +185,7 @@ def evaluate(table: pa.Table, question: Question, challenger: Scorer, champion: 
 
 def evidence_of(table: pa.Table, question: Question, challenger: Scorer, champion: Scorer) -> Evidence:
     """What the decisions of the question say about both; rows are looked at and let go."""
-    scope = Scope(question.now, question.window, question.placement, question.permit)
+    scope = Scope(question.now, question.window, question.placement, question.permit, question.rewards)
     logged = logged_in(table, scope, question.vectors)
     return gather((one for one in logged if one.rank == 1 and one.record.at >= question.since), challenger, champion)
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from engine.experiment import CONTROL, OUTSIDE, Plan, dealt_shares
-from engine.outcome import Outcome, judge
+from engine.outcome import DEFAULT_REWARDS, Outcome, judge
 from engine.records import DecisionRecord
 from engine.signals import DAY
 from models.effect import ALPHA, bounds, ratio
@@ -107,15 +107,17 @@ def entries_of(
     outcomes: Mapping[str, Sequence[Outcome]],
     persons: Mapping[str, str],
     window: int,
+    rewards: Mapping[str, float] = DEFAULT_REWARDS,
 ) -> dict[str, list[Entry]]:
-    """The decisions of each experiment. `persons` maps a profile id of then to the person of today."""
+    """The decisions of each experiment. `persons` maps a profile id of then to the person of today, `rewards` a kind of
+    outcome to what it is worth."""
     found: dict[str, list[Entry]] = {}
     for record in decisions:
         if not record.arms:
             continue
         said = [o for o in outcomes.get(record.decision_id, ()) if o.at <= record.at + window]
         person = persons.get(record.profile_id, record.profile_id)
-        entry = Entry(person, record.at, "", judge(said).reward)
+        entry = Entry(person, record.at, "", judge(said, rewards).reward)
         for experiment, arm in record.arms.items():
             found.setdefault(experiment, []).append(msgspec.structs.replace(entry, arm=arm))
     return found

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine.outcome import Outcome, window_closed
+from engine.outcome import DEFAULT_REWARDS, Outcome, window_closed
 from engine.records import DecisionRecord
 from engine.signals import DAY
 from features.spec import COLUMNS, INDEX, SPEC_HASH
@@ -41,6 +41,7 @@ class Terms(msgspec.Struct, frozen=True, eq=False):
     model: Scorer = PriorModel()
     reference: Period | None = None
     permit: Permit = everyone
+    rewards: Mapping[str, float] = DEFAULT_REWARDS
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ class Tally:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self._scope = Scope(terms.now, terms.window)
+        self._scope = Scope(terms.now, terms.window, rewards=terms.rewards)
         self._seen: list[_Seen] = []
         self._slates: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()

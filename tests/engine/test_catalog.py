@@ -78,6 +78,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "queues[0].urgency": document(queues=[{**QUEUE, "urgency": "1 +"}]),
     "queues[1].id": document(queues=[QUEUE, QUEUE]),
     "segment": document(segment="who?"),
+    "rewards": document(rewards={"applauded": 1.0}),
+    "rewards.accepted": document(rewards={"accepted": 1.5}),
+    "rewards.complaint": document(rewards={"complaint": -2.0}),
 }
 
 

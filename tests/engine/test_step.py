@@ -93,6 +93,12 @@ JUDGED: dict[str, tuple[list[Outcome], Verdict]] = {
     "declined": ([outcome("presented"), outcome("declined", 2)], Verdict("a", 0.0, False)),
     "another action accepted": ([outcome("presented"), outcome("accepted", 2, "b")], Verdict("a", 0.0, False)),
     "skipped is no refusal": ([outcome("skipped")], Verdict(None, 0.0, True)),
+    "a complaint takes away what was gained": (
+        [outcome("accepted", 2), outcome("complaint", 3)],
+        Verdict("a", 0.0, False),
+    ),
+    "there is nothing below nothing": ([outcome("presented"), outcome("churned", 4)], Verdict("a", 0.0, False)),
+    "another action's complaint": ([outcome("accepted", 2), outcome("complaint", 3, "b")], Verdict("a", 1.0, False)),
     "the best answer counts": ([outcome("declined", 2), outcome("accepted", 3)], Verdict("a", 1.0, False)),
 }
 
@@ -100,6 +106,23 @@ JUDGED: dict[str, tuple[list[Outcome], Verdict]] = {
 @pytest.mark.parametrize(("outcomes", "verdict"), JUDGED.values(), ids=JUDGED)
 def test_the_reward_is_the_customers_answer_to_what_was_shown(outcomes: list[Outcome], verdict: Verdict) -> None:
     assert judge(outcomes) == judge(outcomes[::-1]) == verdict
+
+
+@pytest.mark.parametrize(
+    ("names", "reward"),
+    [
+        (("presented",), 0.0),
+        (("clicked",), 0.2),
+        (("clicked", "accepted"), 1.0),
+        (("accepted", "declined"), 0.7),
+        (("clicked", "complaint"), 0.0),
+        (("complaint", "accepted"), 0.5),
+    ],
+)
+def test_what_an_outcome_is_worth_may_be_said(names: tuple[str, ...], reward: float) -> None:
+    worth = {"accepted": 1.0, "clicked": 0.2, "declined": -0.3, "complaint": -0.5}
+    made = judge([outcome(name, number) for number, name in enumerate(names, 1)], worth)
+    assert made.reward == pytest.approx(reward)
 
 
 def test_a_window_closes_after_its_length() -> None:

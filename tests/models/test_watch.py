@@ -117,6 +117,12 @@ def test_calibration_and_response_are_those_counted_by_hand() -> None:
     assert found.exploration == sum(one.answer["explored"] for one in records) / len(records)
 
 
+def test_rewards_are_those_it_is_told() -> None:
+    usual, half = found_of(lived()[0]), found_of(lived()[0], rewards={"accepted": 0.5})
+    for before, now in zip(usual.windows, half.windows, strict=True):
+        assert now.observed == pytest.approx((before.observed or 0.0) / 2)
+
+
 def test_expectations_outside_the_interval_are_an_alarm() -> None:
     records = [
         msgspec.structs.replace(
