@@ -4,26 +4,25 @@ can. Knows the tables; nothing of why an event was rejected."""
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table, delete, insert, select
+from sqlalchemy import BigInteger, Column, LargeBinary, String, Table, delete, insert, select
 from sqlalchemy.engine import Connection, Engine
 
 from engine.signals import DAY
-from infra.ledger_store_tables import answered, make_tables
+from infra.ledger_store_tables import METADATA, answered
 
 # a reject nobody mended by then is not worth keeping what somebody said
 KEPT_MS = 30 * DAY
 AT_ONCE = 500
-_METADATA = MetaData()
 _BODIES = Table(
     "reject_bodies",
-    _METADATA,
+    METADATA,
     Column("id", String(64), primary_key=True),
     Column("kept_at", BigInteger, nullable=False, index=True),
     Column("body", LargeBinary, nullable=False),
 )
 _NAMED = Table(
     "reject_names",
-    _METADATA,
+    METADATA,
     Column("reject", String(64), primary_key=True),
     Column("identity", String(64), primary_key=True, index=True),
 )
@@ -42,7 +41,6 @@ class SqlRejectBodies:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        make_tables(_METADATA, engine)
 
     async def keep(self, bodies: Sequence[Body], at: int) -> None:
         """Keep them all or none, and drop what is older than thirty days."""

@@ -59,7 +59,7 @@ def test_a_new_database_is_what_the_programs_tables_say(url: str, tmp_path: Path
     assert shape(made) == shape(wanted)
     assert set(shape(made)) == {
         *("api_keys", "audit", "consent_head", "consent_ledger", "data_requests", "erasures", "opt_ins", "reads"),
-        "status_callbacks",
+        *("reject_bodies", "reject_names", "status_callbacks"),
     }
     assert version(made) == HEAD
 

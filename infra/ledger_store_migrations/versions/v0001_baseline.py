@@ -105,6 +105,19 @@ Table(
     Column("status", String(16), nullable=False, index=True),
     Column("document", Text, nullable=False),
 )
+Table(
+    "reject_bodies",
+    _THEN,
+    Column("id", String(64), primary_key=True),
+    Column("kept_at", BigInteger, nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+)
+Table(
+    "reject_names",
+    _THEN,
+    Column("reject", String(64), primary_key=True),
+    Column("identity", String(64), primary_key=True, index=True),
+)
 
 
 class UnknownTables(RuntimeError):
