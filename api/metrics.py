@@ -78,7 +78,7 @@ EXPLORATION = Gauge(
 OPEN = Gauge("rapport_open_decisions", "Decisions whose outcome window is still open", registry=REGISTRY)
 ALARMS = Gauge(
     "rapport_watch_alarms",
-    "Shifted columns, calibration off, nothing explored: what the console says in words",
+    "What is alarming, at most one each: columns have shifted, calibration is off, nothing is explored",
     registry=REGISTRY,
 )
 

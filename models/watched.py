@@ -9,6 +9,7 @@ from models.drift import FEWEST, SHIFTED, SHIFTS, TOO_FEW
 
 LEVEL = 0.99
 FEWEST_JUDGED = 30
+MOST_NAMED = 5
 
 
 class WindowFound(msgspec.Struct, frozen=True):
@@ -92,12 +93,14 @@ class Watched(msgspec.Struct, frozen=True):
 
 
 def _alarms(found: Watched) -> Iterator[str]:
-    for one in (found.score, *found.drift):
-        if one.verdict == SHIFTS and one.latest is not None:
-            yield (
-                f"{one.name} is spread otherwise than in the {found.against}: its PSI is {one.latest:.2f}, "
-                f"{SHIFTED:g} or more is a shift. Find out why; if it is to stay, train a new model."
-            )
+    shifted = [one for one in (found.score, *found.drift) if one.verdict == SHIFTS]
+    if shifted:
+        named = ", ".join(f"{one.name} ({one.latest:.2f})" for one in shifted[:MOST_NAMED])
+        more = f" and {len(shifted) - MOST_NAMED} more" if len(shifted) > MOST_NAMED else ""
+        yield (
+            f"Spread otherwise than in the {found.against}: {named}{more}. A PSI of {SHIFTED:g} or more is a shift: "
+            "find out why; if it is to stay, train a new model."
+        )
     judged = found.judged
     if judged is not None and judged.off:
         yield (

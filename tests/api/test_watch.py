@@ -54,7 +54,10 @@ async def console(found: Watched | None, home: Path) -> str:
 async def test_the_console_draws_it_and_has_every_figure_as_text(tmp_path: Path) -> None:
     text = await console(FOUND, tmp_path)
     for said in (
-        *("trait_age is spread otherwise", "Calibration is off: 45.0% responded where 20.0% were expected"),
+        *(
+            "Spread otherwise than in the training window: trait_age (0.80)",
+            "Calibration is off: 45.0% responded where 20.0% were expected",
+        ),
         *(
             "training window",
             "900 rows",

@@ -12,10 +12,15 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from engine.ports import Entry
+from engine.signals import DAY
 from infra.model_store import ModelStore
+from models.dataset import decisions_in, outcomes_in
+from models.watch import Terms, watched
+from models.watched import Watched
 from tests.api.seed import ANN, seed_history
 from tests.api.serving import serving
 from tests.api.world import AGENT, Rig
+from tests.models.learnt import START, logged, offers, small_model, small_training, table_of
 
 pytestmark = pytest.mark.browser
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -23,9 +28,19 @@ WIDE = ViewportSize(width=1440, height=1000)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
+def seen_since() -> Watched:
+    """What became of a model's decisions in a small world where customers keep calling about other things."""
+    table = table_of(logged(2000, 4, small_model(), offers("epsilon", 0.1)))
+    card = small_training().card
+    terms = Terms(START + 9 * DAY, DAY, model=small_model(), reference=card.data)
+    return watched(decisions_in(table), outcomes_in(table), terms)
+
+
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    made = Rig(models=ModelStore(tmp_path_factory.mktemp("models")))
+    store = ModelStore(tmp_path_factory.mktemp("models"))
+    store.keep_watched(seen_since())
+    made = Rig(models=store)
     # a thread of its own: Playwright's loop already runs in this one
     with ThreadPoolExecutor(1) as aside:
         aside.submit(asyncio.run, seed_history(made)).result()
@@ -165,6 +180,19 @@ def test_the_console_shows_what_serves_and_who_waits(page: Page) -> None:
     expect(page.get_by_role("heading", name="Serving now")).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("complaint_follow_up"))).to_contain_text("3")
     keep(page, "console.png")
+
+
+def test_the_console_draws_what_became_of_the_decisions(page: Page) -> None:
+    sign_in(page, "/console")
+    watch = page.locator("#watch")
+    expect(watch.get_by_role("img", name=re.compile("Expected and observed response"))).to_be_visible()
+    expect(watch.get_by_role("img", name=re.compile("explored decisions"))).to_be_visible()
+    expect(watch.get_by_role("row", name=re.compile("known_days"))).to_contain_text("shifted")
+    watch.get_by_text("Every window in figures").click()
+    expect(watch.get_by_role("columnheader", name="Observed").first).to_be_visible()
+    watch.get_by_text("Every window in figures").click()
+    if os.environ.get("RAPPORT_SCREENSHOTS") == "1":
+        watch.screenshot(path=str(IMAGES / "watch.png"))
 
 
 def test_a_wrong_key_stays_outside(page: Page) -> None:

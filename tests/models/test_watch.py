@@ -72,7 +72,9 @@ def test_the_shifted_column_is_named_first_with_its_sentence() -> None:
     assert found.drift[0].name == column
     assert found.drift[0].verdict == SHIFTS
     assert {one.verdict for one in found.drift[1:]} == {STEADY}
-    assert any(sentence.startswith(f"{column} is spread otherwise") for sentence in found.alarms)
+    told = f"{column} ({found.drift[0].latest:.2f})"
+    assert [sentence.startswith("Spread otherwise than in the first window: ") for sentence in found.alarms] == [True]
+    assert told in found.alarms[0]
     known = [index for index in found.drift[0].indexes if index is not None]
     assert known[0] < MOVING < known[-1]
 
