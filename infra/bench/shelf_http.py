@@ -20,7 +20,7 @@ from infra.demo.client import Client, DemoFailed
 from infra.judging import Force, promote_now
 from infra.model_store import ModelStore
 from infra.settings import DEMO_CONFIG, Settings
-from models.action import Options
+from models.action import FEWEST, Options
 from models.dataset import NothingToLearn, decisions_in
 from models.train import Plan, train
 
@@ -81,6 +81,8 @@ class HttpShelf:
         return table
 
     def learn(self, options: Options) -> None:
+        if len(self._asked) < FEWEST:
+            return
         try:
             trained = train(self._archived(), time.time_ns() // 1_000_000, 0, Plan(options))
         except NothingToLearn:
