@@ -44,6 +44,7 @@ class MemoryState:
         self.stored: dict[str, Stored] = {}
         self.held: dict[str, Held] = {}
         self.ledger: list[Row] = []
+        self._row_ids: set[str] = set()
         self.persons: dict[str, tuple[int, Person]] = {}
         self.decisions: dict[str, DecisionRecord] = {}
         self.counts: dict[str, int] = {}
@@ -193,10 +194,12 @@ class MemoryState:
         at = told.at or self.clock()
         rows = {i: row_of_event(*told.event, i) if told.event else f"r{len(self.ledger)}.{i}" for i in changes}
         drafts = drafts_of(changes, msgspec.structs.replace(told, at=at), rows)
-        known = frozenset(row.row_id for row in self.ledger)
-        for draft in admitted(self.held, drafts, told.expected, known):
+        # only whom it is about: the whole ledger would be looked through at every statement
+        held = {i: self.held[i] for i in {*changes, *(told.expected or {})} if i in self.held}
+        for draft in admitted(held, drafts, told.expected, frozenset(self._row_ids.intersection(rows.values()))):
             row = appended(self.head, draft, secrets.token_bytes(16))
             self.ledger.append(row)
+            self._row_ids.add(row.row_id)
             after = taken(self.held.get(draft.subject, Held()), draft.saying.change)
             self.held[draft.subject] = msgspec.structs.replace(after, version=row.seq)
 
