@@ -3,6 +3,7 @@ Knows nothing of how a value comes to be; the bytes are `infra.feast_layout`'s."
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -37,8 +38,8 @@ from infra.redis_store import FAILURES, RedisClient, nearest
 TOGETHER = 50
 # calls under way at once on a cluster
 ABREAST = 32
-# some 100 microseconds of looking for an answer before waiting for it
-LOOKS = 20
+# how long to look for an answer before waiting to be woken for it: longer than a server on this machine takes
+LOOK_SECONDS = 0.0002
 _KEY = msgspec.msgpack.Decoder(tuple[str, str])
 
 # The whole row travels as one argument and Redis unpacks it, faster than a client formats two arguments per column.
@@ -192,10 +193,10 @@ class BlockingRows:
 
 def _exchange(line: Any, command: Any) -> Any:
     line.send_packed_command(command)
-    # a server on this machine answers sooner than the system would wake us: looking a few times saves a third
-    for _ in range(LOOKS):
-        if line.can_read(0):
-            break
+    # a server on this machine answers sooner than the system would wake us: looking for it saves a third
+    until = time.perf_counter() + LOOK_SECONDS
+    while not line.can_read(0) and time.perf_counter() < until:
+        pass
     return line.read_response()
 
 
