@@ -14,7 +14,7 @@ from infra.redis_store import RedisQueues, connect, queue_entries_key
 from infra.redis_store_features import RedisFeatures
 
 PURPOSE = "personalization"
-LONGEST_SECONDS, LOOK_SECONDS = 10.0, 0.02
+LONGEST_SECONDS, LOOK_SECONDS = 10.0, 0.05
 HIDDEN = [n for n, feature in enumerate(f for f in FEATURES if f.view == "profile") if feature.purpose == PURPOSE]
 
 
