@@ -115,12 +115,13 @@ async def test_no_answer_before_the_log_has_it(rig: Rig, client: httpx.AsyncClie
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_who_may_decide(rig: Rig) -> None:
+@pytest.mark.parametrize("path", ["/v1/decisions", "/v1/decisions/bulk"])
+async def test_who_may_decide(rig: Rig, path: str) -> None:
     question = {"profile": ANN, "placement": "web"}
     expected = {None: 401, "wrong": 401, WRITE: 403, "preference-key": 403, "auditor-key": 403, AGENT: 200}
     for key, status in expected.items():
         async with rig.client(key) as client:
-            assert (await client.post("/v1/decisions", json=question)).status_code == status
+            assert (await client.post(path, json=question)).status_code == status
 
 
 async def test_bulk_answers_every_row_in_order_and_names_the_bad_ones(client: httpx.AsyncClient) -> None:
