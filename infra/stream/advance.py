@@ -245,7 +245,8 @@ class Partition:
 
     async def _settle_notices(self) -> None:
         if self._notices is not None:
-            await self._notices
+            # who waits may be told to stop waiting; what is said is said all the same
+            await asyncio.shield(self._notices)
             self._notices = None
 
     async def settle(self) -> None:

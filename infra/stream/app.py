@@ -223,8 +223,10 @@ def _closing(worker: Worker) -> Any:
         await worker.lanes.let_go(LET_GO_SECONDS)
         for outbox in worker.outboxes.values():
             outbox.stop()
-        for partition in worker.partitions.values():
-            await partition.settle()
+        settling = [asyncio.create_task(partition.settle()) for partition in worker.partitions.values()]
+        if settling:
+            # a broker that is away hears them from whoever goes on
+            await asyncio.wait(settling, timeout=LET_GO_SECONDS)
         await worker.sender.stop()
 
     return close

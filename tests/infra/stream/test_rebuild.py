@@ -205,6 +205,7 @@ async def test_who_changes_while_being_looked_at_is_no_difference(house: House) 
     ticking = asyncio.create_task(_tick(house))
     found = await step.run(busy)
     ticking.cancel()
+    await asyncio.wait([ticking])
     assert different(found) == []
     assert [one.unsettled for one in found] == [()] * PARTITIONS
 
