@@ -1,4 +1,4 @@
-"""Routes that FastAPI describes and then stays out of: solving dependencies costs a tenth of what a decision does.
+"""Routes that FastAPI describes and then stays out of: solving dependencies costs a twentieth of a decision.
 Knows how a guard is asked; nothing of who may pass or of what is answered."""
 
 from collections.abc import Awaitable, Callable, Coroutine

@@ -97,14 +97,6 @@ def _running(action: Action, at: int) -> bool:
     return action.start is action.end is None or instant(action.start, 0) <= at < instant(action.end, 1 << 62)
 
 
-def _ineligible(action: Action, at: int, *, holds: bool) -> Blocked | None:
-    if not _running(action, at):
-        return Blocked(action.id, "validity", "the action is not running now")
-    if not holds:
-        return Blocked(action.id, "eligibility", f"not eligible: {action.when}")
-    return None
-
-
 def _unfit(action: Action, catalogue: Catalogue, facts: Facts) -> Blocked | None:
     for name, rule in catalogue.fitting[action.id]:
         if not rule.holds(facts):
@@ -112,22 +104,21 @@ def _unfit(action: Action, catalogue: Catalogue, facts: Facts) -> Blocked | None
     return None
 
 
-def eligible(action: Action, catalogue: Catalogue, facts: Facts, at: int) -> Blocked | None:
-    """Whether the action is running and its rules hold for these facts: eligible, then applicable, then suitable."""
-    holds = catalogue.rules[action.id].holds(facts)
-    return _ineligible(action, at, holds=holds) or _unfit(action, catalogue, facts)
-
-
 def ineligible(catalogue: Catalogue, placement: str, facts_of: Callable[[str], Facts], at: int) -> list[Blocked | None]:
-    """`eligible` for all that is placed there, in order; `facts_of` says what may be seen for a purpose. Rules of one
-    purpose are asked together."""
+    """What holds back each action placed there, in order: it is not running, not eligible, not applicable or not
+    suitable. `facts_of` says what may be seen for a purpose; rules of one purpose are asked together."""
     actions = catalogue.placed(placement)
     found: list[Blocked | None] = [None] * len(actions)
     for group in catalogue.eligibility(placement):
         facts = facts_of(group.purpose)
         for place, holds in zip(group.places, group.rules.hold(facts), strict=True):
             action = actions[place]
-            found[place] = _ineligible(action, at, holds=holds) or _unfit(action, catalogue, facts)
+            if not _running(action, at):
+                found[place] = Blocked(action.id, "validity", "the action is not running now")
+            elif not holds:
+                found[place] = Blocked(action.id, "eligibility", f"not eligible: {action.when}")
+            else:
+                found[place] = _unfit(action, catalogue, facts)
     return found
 
 

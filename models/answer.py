@@ -157,12 +157,12 @@ def holding(keys: Iterable[str], context: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(key for key in keys if applies(key, context)) if context else frozenset()
 
 
-def context_weight(action: Action, holding: frozenset[str]) -> float:
+def context_weight(action: Action, held: frozenset[str]) -> float:
     """The product of the action's weights whose keys hold; 1 where none does."""
     product = 1.0
     # most actions have no weights, and most contexts make none hold
-    for key, factor in action.weights.items() if holding else ():
-        if key in holding:
+    for key, factor in action.weights.items() if held else ():
+        if key in held:
             product *= factor
     return product
 

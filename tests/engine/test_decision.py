@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Placement, instant, parse_catalogue
 from engine.consent import Consent, Held, Purpose, Purposes, Statement, Visible, resolve, reveal
-from engine.decision import Moments, Policy, Scored, decide, eligible, is_quiet, local_hour, permitted, rested
+from engine.decision import (
+    Blocked,
+    Moments,
+    Policy,
+    Scored,
+    decide,
+    ineligible,
+    is_quiet,
+    local_hour,
+    permitted,
+    rested,
+)
 from engine.events import Event
 from engine.profile import merge
 from engine.rules import Facts
@@ -33,6 +44,11 @@ def catalogue(when: str, **changes: Any) -> Catalogue:
     return parse_catalogue(
         {"version": "1", "actions": [{**one, **rest}], "placements": [{"id": "web", "channel": "web"}]}
     )
+
+
+def held_back(known: Catalogue, facts: Facts, at: int) -> Blocked | None:
+    [found] = ineligible(known, "web", lambda _purpose: facts, at)
+    return found
 
 
 def outcome(number: int, name: str, at: int, action_id: str = "offer", channel: str = "voice") -> Event:
@@ -62,15 +78,14 @@ def blocked(one: Action, visible: Visible, policy: ContactPolicy, at: int, hour:
 )
 def test_an_action_runs_from_its_start_until_its_end(start: str | None, end: str | None, rule: str | None) -> None:
     known = catalogue("true", start=start, end=end)
-    found = eligible(known.actions["offer"], known, Facts({}, {}, {}), instant("2023-11-14T22:13:20Z", 0))
+    found = held_back(known, Facts({}, {}, {}), instant("2023-11-14T22:13:20Z", 0))
     assert (found.rule if found else None) == rule
 
 
 def test_a_rule_over_what_is_masked_does_not_hold() -> None:
     known = catalogue("traits.plan == 'gold'")
-    offer = known.actions["offer"]
-    assert eligible(offer, known, Facts({"plan": "gold"}, {}, {}), START) is None
-    found = eligible(offer, known, Facts({}, {}, {}), START)
+    assert held_back(known, Facts({"plan": "gold"}, {}, {}), START) is None
+    found = held_back(known, Facts({}, {}, {}), START)
     assert found is not None
     assert found.rule == "eligibility"
 
