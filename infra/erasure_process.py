@@ -2,7 +2,6 @@
 one process that writes the archive; chooses adapters and knows no rule."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from engine.erasure_job import LogEnd
 from engine.events import Event
@@ -34,8 +33,6 @@ from infra.settings import Settings
 
 def open_erasures(settings: Settings) -> SqlErasures:
     """The jobs of this installation."""
-    if settings.database.startswith("sqlite:///"):
-        Path(settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     return SqlErasures(open_database(settings.database))
 
 

@@ -4,6 +4,7 @@ nothing of roles' meaning or of HTTP."""
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from sqlalchemy import BigInteger, Column, Integer, String, Table, create_engine, insert, select, update
 from sqlalchemy.engine import Engine
@@ -43,7 +44,9 @@ class KeyNameTaken(Exception):
 
 
 def open_database(url: str) -> Engine:
-    """An engine on the installation's database, with its tables made."""
+    """An engine on the installation's database, with its tables made, and a file's directory before it."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, pool_pre_ping=True)
     up_to_date(engine)
     return engine

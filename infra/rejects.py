@@ -3,7 +3,6 @@ the database where they name somebody. Knows no reason; each reject carries its 
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 import orjson
@@ -153,8 +152,6 @@ async def resend(settings: Settings, number: int, clock: Callable[[], int]) -> b
 
 def open_bodies(settings: Settings) -> SqlRejectBodies:
     """What this installation's rejects held."""
-    if settings.database.startswith("sqlite:///"):
-        Path(settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     return SqlRejectBodies(open_database(settings.database))
 
 

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from engine.erasure_job import Erasures, Exports
@@ -163,8 +162,6 @@ class ServerHealth:
 
 def open_keys(settings: Settings) -> SqlKeys:
     """The key store, with the first admin and write key in it when the settings name them."""
-    if settings.database.startswith("sqlite:///"):
-        Path(settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     keys = SqlKeys(open_database(settings.database), now_ms)
     if settings.admin_key:
         keys.ensure(ApiKey(ADMIN, "admin"), settings.admin_key)

@@ -22,6 +22,8 @@ from infra.rejects import Reject
 from infra.stream.advance import Outside, Partition
 from infra.stream.relate import Around, Relation
 
+# the one of the server's databases that the stations' tests have for themselves
+DATABASE = 11
 SECRET = b"a secret of these tests"
 START = 1_790_000_000_000
 # Redis forgets by its own clock, which is past START by now

@@ -20,8 +20,7 @@ from infra.redis_store_replay import ReplayStore
 from infra.settings import Settings
 from infra.stream.advance import Partition
 from infra.topics import fragment_key
-from tests.infra.stream.bed import RULES, START, Bed, event
-from tests.infra.stream.conftest import DATABASE
+from tests.infra.stream.bed import DATABASE, RULES, START, Bed, event
 from tests.servers import database
 
 PARTITIONS = 4

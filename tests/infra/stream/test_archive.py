@@ -20,8 +20,7 @@ from infra.archiver import Archiver
 from infra.processes import RunningServer
 from infra.redis_store_stream import TailEntry
 from infra.settings import Settings
-from tests.infra.stream.bed import RULES, START, Bed, event, id_of, record
-from tests.infra.stream.conftest import DATABASE
+from tests.infra.stream.bed import DATABASE, RULES, START, Bed, event, id_of, record
 from tests.servers import database
 
 DAY = 86_400_000

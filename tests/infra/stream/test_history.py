@@ -1,8 +1,6 @@
 """Profiles of the past from a real archive and real tails: before and after links, unlinks and late events, wherever
 the archiver had got to by then."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,26 +9,12 @@ import pytest
 from engine.events import Event
 from engine.ports import PersonView
 from infra.history import ArchivedHistory
-from infra.processes import RunningServer
-from infra.redis_store import connect
 from infra.redis_store_links import RedisIdentities
 from infra.redis_store_replay import ReplayStore
 from tests.infra.stream.bed import RULES, event, id_of
-from tests.infra.stream.conftest import DATABASE
 from tests.infra.stream.rebuilding import PARTITIONS, House, story
-from tests.servers import database
 
 ANN, BOB = id_of("user_id", "ann"), id_of("anonymous_id", "bob")
-
-
-@pytest.fixture
-async def house(any_redis: RunningServer, tmp_path: Path) -> AsyncIterator[House]:
-    redis = connect(database(any_redis.url, DATABASE))
-    await redis.flushdb()
-    await redis.aclose()
-    made = House(any_redis, tmp_path)
-    yield made
-    await made.close()
 
 
 def history(house: House) -> ArchivedHistory:

@@ -2,7 +2,7 @@
 while events keep coming."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,26 +23,15 @@ from infra.processes import RunningServer
 from infra.rebuild import ArchiveLacks, Around, Comparison, PartitionFound
 from infra.rebuild_fold import alongside, refold, slices
 from infra.rebuild_people import compare_people
-from infra.redis_store import connect, encode_index
+from infra.redis_store import encode_index
 from infra.redis_store_replay import ReplayStore
 from infra.topics import index_key
 from tests.infra.stream import house as erasure
 from tests.infra.stream.bed import RULES, START, Bed, event, id_of
 from tests.infra.stream.rebuilding import PARTITIONS, House, key, nothing, spoil, story
-from tests.servers import database
 
 ELSEWHERE = 10
 ANN = id_of("user_id", "u1")
-
-
-@pytest.fixture
-async def house(any_redis: RunningServer, tmp_path: Path) -> AsyncIterator[House]:
-    redis = connect(database(any_redis.url, 11))
-    await redis.flushdb()
-    await redis.aclose()
-    made = House(any_redis, tmp_path)
-    yield made
-    await made.close()
 
 
 class Told:

@@ -1,8 +1,7 @@
 """A second Redis beside the live one: rebuilt while events come, brought up to it when the workers have stopped, and
 then the one that an installation goes on with."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -26,16 +25,6 @@ from tests.servers import database
 
 ELSEWHERE = 10
 ANN = id_of("user_id", "u1")
-
-
-@pytest.fixture
-async def house(any_redis: RunningServer, tmp_path: Path) -> AsyncIterator[House]:
-    redis = connect(database(any_redis.url, 11))
-    await redis.flushdb()
-    await redis.aclose()
-    made = House(any_redis, tmp_path)
-    yield made
-    await made.close()
 
 
 async def test_a_rebuilt_installation_goes_on_where_the_live_one_stood(house: House, any_redis: RunningServer) -> None:

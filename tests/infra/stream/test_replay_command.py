@@ -14,8 +14,7 @@ from infra.cli import app
 from infra.processes import RunningServer
 from infra.redis_store import connect
 from infra.topics import fragment_key
-from tests.infra.stream.bed import id_of
-from tests.infra.stream.conftest import DATABASE
+from tests.infra.stream.bed import DATABASE, id_of
 from tests.infra.stream.rebuilding import PARTITIONS, House, story
 from tests.servers import database
 
