@@ -209,6 +209,23 @@ async def read_topic(url: str, name: str) -> list[bytes]:
     return values
 
 
+async def read_between(url: str, name: str, partition: int, first: int, end: int) -> list[tuple[int, bytes]]:
+    """The records of a partition with offsets in [first, end), as (offset, value). Raises `Unavailable`."""
+    place = TopicPartition(name, partition)
+    found: list[tuple[int, bytes]] = []
+    try:
+        async with _reading(url) as consumer:
+            consumer.assign([place])
+            consumer.seek(place, first)
+            end = min(end, (await consumer.end_offsets([place]))[place])
+            while await consumer.position(place) < end:
+                batch = await consumer.getmany(place, timeout_ms=1000)
+                found += [(message.offset, message.value or b"") for message in batch.get(place, [])]
+    except KafkaError as error:
+        raise Unavailable("the broker did not let us read; try again in a moment") from error
+    return [(offset, value) for offset, value in found if first <= offset < end]
+
+
 async def describe_topics(url: str, prefix: str) -> list[tuple[str, int, int]]:
     """Our topics as (name, partitions, records)."""
     rows = []

@@ -8,19 +8,22 @@ from typing import Any
 import faust
 
 from infra.settings import Settings
+from infra.stream.assignor import WholeAssignor
 from infra.stream.shell import give_up
 from infra.stream.transport import Positions, WatermarkTransport
+from infra.stream.unbroken import Unbroken
 
 Take = Callable[[int, int, bytes], Awaitable[None]]
 TakeMany = Callable[[list[bytes]], Awaitable[None]]
 BATCH_RECORDS = 64
+PUBLISH = "publish"
 
 
 def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
     """A Faust app as every station needs it: raw bytes, no tables, no web server, starting where `positions` says."""
     home = settings.data_dir / "faust" / role
     # publishing gathers for a while anyway, so its fetches may linger as long
-    wait = max(settings.fetch_wait_ms, settings.publish_ms) if role == "publish" else settings.fetch_wait_ms
+    wait = max(settings.fetch_wait_ms, settings.publish_ms) if role == PUBLISH else settings.fetch_wait_ms
     # Faust makes this directory but not the ones above it
     home.mkdir(parents=True, exist_ok=True)
     app = faust.App(
@@ -30,6 +33,7 @@ def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
         value_serializer="raw",
         key_serializer="raw",
         web_enabled=False,
+        PartitionAssignor=WholeAssignor,
         topic_partitions=settings.partitions,
         topic_disable_leader=True,
         topic_allow_declare=False,
@@ -57,14 +61,20 @@ def _plain_logging(level: str) -> Callable[[], Awaitable[None]]:
     return restore
 
 
-def one_by_one(app: faust.App, topic: Any, station: str, take: Take) -> Any:
-    """An agent that hands each record over as (partition, offset, value), in order."""
+def one_by_one(app: faust.App, topic: Any, station: str, take: Take, unbroken: Unbroken | None = None) -> Any:
+    """An agent that hands each record over as (partition, offset, value), in order. `unbroken` is for a topic whose
+    station would not notice a record that is missing."""
 
     async def work(stream: Any) -> None:
         async for event in stream.events():
             message = event.message
             try:
+                if unbroken is not None:
+                    for offset, value in await unbroken.before(message.partition, message.offset):
+                        await take(message.partition, offset, value)
                 await take(message.partition, message.offset, event.value or b"")
+                if unbroken is not None:
+                    unbroken.done(message.partition, message.offset)
             # the one broad catch of this loop: an exception that left it would lose the record
             except Exception as error:  # noqa: BLE001
                 give_up(station, error)
@@ -72,15 +82,21 @@ def one_by_one(app: faust.App, topic: Any, station: str, take: Take) -> Any:
     return app.agent(topic, name=station)(work)
 
 
-def in_batches(app: faust.App, topic: Any, station: str, take: TakeMany, within_s: float) -> Any:
-    """An agent that hands over what came within a moment, for derived work that coalesces."""
+def in_batches(app: faust.App, topic: Any, take: TakeMany, unbroken: Unbroken, within_s: float) -> Any:
+    """The agent `publish`, which hands over what came within a moment: derived work that coalesces."""
 
     async def work(stream: Any) -> None:
-        async for values in stream.take(BATCH_RECORDS, within=within_s):
+        async for events in stream.take_events(BATCH_RECORDS, within=within_s):
             try:
+                values: list[bytes] = []
+                for event in events:
+                    message = event.message
+                    values += [value for _, value in await unbroken.before(message.partition, message.offset)]
+                    values.append(event.value or b"")
+                    unbroken.done(message.partition, message.offset)
                 await take([value for value in values if value])
             # the one broad catch of this loop, as above
             except Exception as error:  # noqa: BLE001
-                give_up(station, error)
+                give_up(PUBLISH, error)
 
-    return app.agent(topic, name=station)(work)
+    return app.agent(topic, name=PUBLISH)(work)

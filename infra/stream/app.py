@@ -28,6 +28,7 @@ from infra.stream.outbox import OutboxSender
 from infra.stream.relate import Around, Relation
 from infra.stream.route import Inside, Router
 from infra.stream.shell import Fatal, give_up, persist
+from infra.stream.unbroken import unbroken_in
 from infra.topics import CHANGES, EVENTS, INBOX, LINKS, REJECTS, topic
 
 log = logging.getLogger("rapport.stream")
@@ -57,6 +58,7 @@ class Worker:
         self.outboxes: dict[int, OutboxSender] = {}
         self.lanes = Lanes("advance", self.advance)
         self.relation: Relation | None = None
+        self.inbox = unbroken_in(settings.kafka_url, self.topic(INBOX))
         self.incarnation = 0
         self._started: asyncio.Lock = asyncio.Lock()
         self._ready = False
@@ -108,12 +110,14 @@ class Worker:
             incarnation=lambda: self.incarnation,
         )
 
-    async def positions(self, assigned: set[TP]) -> Mapping[TP, int]:
-        """The next offset to read of every partition whose progress Redis keeps; its last batch is read once more."""
+    async def positions(self, assigned: Mapping[TP, int | None]) -> Mapping[TP, int]:
+        """The next offset to read of every partition whose progress Redis keeps; its last batch is read once more. The
+        inbox goes on from what the group committed."""
         await self.start()
         found: dict[TP, int] = {}
         events = {tp.partition for tp in assigned if tp.topic == self.topic(EVENTS)}
         self._assign(events)
+        self.inbox.begin({tp.partition: at for tp, at in assigned.items() if tp.topic == self.topic(INBOX)})
         for tp in assigned:
             if tp.topic == self.topic(EVENTS):
                 mark = await persist(self.store.watermark, tp.partition)
@@ -204,7 +208,7 @@ def fold_app(settings: Settings) -> faust.App:
     topics = {name: app.topic(worker.topic(name), value_type=bytes, internal=False) for name in (EVENTS, LINKS, INBOX)}
     one_by_one(app, topics[EVENTS], "advance", worker.lanes.put)
     one_by_one(app, topics[LINKS], "relate", worker.relate)
-    one_by_one(app, topics[INBOX], "route", Router(worker.inside).take)
+    one_by_one(app, topics[INBOX], "route", Router(worker.inside).take, worker.inbox)
     app.task()(worker.heartbeat)
     app.on_partitions_revoked.connect(_letting_go(worker))
     app.on_before_shutdown.connect(_closing(worker))

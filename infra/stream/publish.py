@@ -10,6 +10,7 @@ from typing import Any
 import faust
 import msgspec
 import numpy as np
+from faust.types import TP
 
 from engine.consent import country_of, resolve, reveal
 from engine.ports import People, PersonView, Unavailable
@@ -23,8 +24,9 @@ from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
-from infra.stream.agents import in_batches, new_app
+from infra.stream.agents import PUBLISH, in_batches, new_app
 from infra.stream.shell import persist
+from infra.stream.unbroken import unbroken_in
 from infra.topics import CHANGES, topic
 from models.gate import bearing
 from models.live import LiveModel
@@ -134,17 +136,20 @@ def publish_app(settings: Settings) -> faust.App:
     """The app that publishes: agent `publish` and its once-a-second work."""
     side = open_consents(settings, lambda: time.time_ns() // 1_000_000)
     publisher = Publisher(settings, LiveConfiguration(settings.config_dir), side.redis, side.people)
-    app = new_app(settings, "publish", nowhere)
-    source = app.topic(topic(settings.prefix, CHANGES), value_type=bytes, internal=False)
-    in_batches(app, source, "publish", publisher.take, settings.publish_ms / 1000)
+    name = topic(settings.prefix, CHANGES)
+    notices = unbroken_in(settings.kafka_url, name)
+
+    async def go_on(assigned: Mapping[TP, int | None]) -> Mapping[TP, int]:
+        # from where the group committed: notices only say what to look at
+        notices.begin({tp.partition: at for tp, at in assigned.items()})
+        return {}
+
+    app = new_app(settings, PUBLISH, go_on)
+    source = app.topic(name, value_type=bytes, internal=False)
+    in_batches(app, source, publisher.take, notices, settings.publish_ms / 1000)
     app.task()(side.begin)
     app.task()(publisher.run)
     return app
-
-
-async def nowhere(_assigned: Any) -> Mapping[Any, int]:
-    """Notices go on from where the group committed: they only say what to look at."""
-    return {}
 
 
 def _ids(value: bytes) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, cast
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
+# what the group committed for each assigned partition (None: nothing yet) to where it is to be read from instead
+Positions = Callable[[Mapping[TP, int | None]], Awaitable[Mapping[TP, int]]]
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
@@ -30,11 +31,8 @@ class _Consumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         committed = dict(await super().seek_to_committed())
-        wanted = dict(
-            await cast(WatermarkTransport, self.transport).positions(
-                {TP(tp.topic, tp.partition) for tp in self.assignment()}
-            )
-        )
+        assigned = {tp: committed.get(tp) for tp in (TP(tp.topic, tp.partition) for tp in self.assignment())}
+        wanted = dict(await cast(WatermarkTransport, self.transport).positions(assigned))
         if wanted:
             await self._thread.seek_wait(wanted)
         return {**committed, **wanted}

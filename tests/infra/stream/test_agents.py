@@ -13,10 +13,15 @@ from faust.types import TP
 from infra.settings import Settings
 from infra.stream.agents import in_batches, new_app, one_by_one
 from infra.stream.shell import EXIT_CODE
+from infra.stream.unbroken import Unbroken
 
 
-async def nowhere(_assigned: set[TP]) -> Mapping[TP, int]:
+async def nowhere(_assigned: Mapping[TP, int | None]) -> Mapping[TP, int]:
     return {}
+
+
+async def never(*_: int) -> list[tuple[int, bytes]]:
+    raise AssertionError("nothing was passed over")
 
 
 @pytest.fixture
@@ -41,13 +46,50 @@ async def test_a_record_is_handed_over_with_its_place(app: faust.App) -> None:
     assert taken == [(2, 0, b"one"), (2, 1, b"two"), (3, 2, b"")]
 
 
+async def test_what_was_passed_over_is_taken_before_what_comes_after_it(app: faust.App) -> None:
+    taken: list[tuple[int, int, bytes]] = []
+    read: list[tuple[int, int, int]] = []
+
+    async def take(partition: int, offset: int, value: bytes) -> None:
+        taken.append((partition, offset, value))
+
+    async def missed(partition: int, first: int, end: int) -> list[tuple[int, bytes]]:
+        read.append((partition, first, end))
+        return [(offset, b"missed") for offset in range(first, end)]
+
+    unbroken = Unbroken(missed)
+    unbroken.begin({2: None, 3: 1})
+    agent = one_by_one(app, app.topic("inbox", value_type=bytes), "route", take, unbroken)
+    async with agent.test_context() as context:
+        for partition in (2, 3, 2, 2, 3):
+            await context.put(b"came", partition=partition)
+    assert read == [(2, 1, 2), (3, 2, 4)]
+    assert [place[:2] for place in taken] == [(2, 0), (3, 1), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4)]
+
+
+async def test_notices_that_were_passed_over_are_handed_over_too(app: faust.App) -> None:
+    taken: list[bytes] = []
+
+    async def take(values: list[bytes]) -> None:
+        taken.extend(values)
+
+    async def missed(_partition: int, first: int, end: int) -> list[tuple[int, bytes]]:
+        return [(offset, b"missed") for offset in range(first, end)]
+
+    agent = in_batches(app, app.topic("changes", value_type=bytes), take, Unbroken(missed), 0.05)
+    async with agent.test_context() as context:
+        await context.put(b"one", partition=0)
+        await context.put(b"two", partition=1)
+    assert taken == [b"one", b"missed", b"two"]
+
+
 async def test_notices_are_handed_over_together(app: faust.App) -> None:
     taken: list[bytes] = []
 
     async def take(values: list[bytes]) -> None:
         taken.extend(values)
 
-    agent = in_batches(app, app.topic("changes", value_type=bytes), "publish", take, 0.05)
+    agent = in_batches(app, app.topic("changes", value_type=bytes), take, Unbroken(never), 0.05)
     async with agent.test_context() as context:
         for number in range(3):
             await context.put(b"%d" % number)
