@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from engine.errors import Rejected
+from engine.events import parse_time
 from engine.step import Rules
 from infra.config import load
 from infra.model_store import ModelStore
@@ -26,6 +28,7 @@ Judged = Annotated[
     str, typer.Option("--placement", help="Judge on this placement's decisions: the one that explores most.")
 ]
 Vectors = Annotated[str, typer.Option(help="logged, or replayed: recomputed under today's feature spec.")]
+Since = Annotated[str, typer.Option(help="Only decisions from this day or moment on: what came before is over.")]
 Version = Annotated[str, typer.Argument(help="A version from `rapport models`; default: the newest.")]
 
 
@@ -44,12 +47,19 @@ def _refusals() -> Any:
         raise typer.Exit(1) from error
 
 
-def _choice(window: float, placement: str, vectors: str) -> Any:
+def _choice(window: float, placement: str, vectors: str, since: str = "") -> Any:
     from infra.training import LOGGED, REPLAYED, Choice  # noqa: PLC0415 reason: slow to import, seldom needed
 
     if vectors not in (LOGGED, REPLAYED):
         raise ValueError(f"--vectors is {LOGGED} or {REPLAYED}")
-    return Choice(int(window * HOUR_MS), placement, vectors)
+    return Choice(int(window * HOUR_MS), placement, vectors, _moment(since))
+
+
+def _moment(since: str) -> int:
+    try:
+        return parse_time(since or None) or 0
+    except Rejected as error:
+        raise ValueError("--since is a day or a moment, for example 2026-01-31 or 2026-01-31T12:00:00Z") from error
 
 
 def _newest(settings: Settings, version: str) -> str:
@@ -74,12 +84,12 @@ def models() -> None:
     console.print(table)
 
 
-def train(window: Window = 168.0, placement: Placement = "", vectors: Vectors = "logged") -> None:
+def train(window: Window = 168.0, placement: Placement = "", vectors: Vectors = "logged", since: Since = "") -> None:
     """Learn from the logged decisions whose outcome window has closed; the model waits until it is promoted."""
     from infra.training import train_model  # noqa: PLC0415 reason: slow to import, seldom needed
 
     with _refusals(), _stages() as progress:
-        trained = train_model(Settings(), _choice(window, placement, vectors), progress)
+        trained = train_model(Settings(), _choice(window, placement, vectors, since), progress)
     card = trained.card
     console.print(f"[bold]{trained.version}[/bold]: {card.trees} trees on {card.counts['fit']} decisions")
     console.print("  " + ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()))

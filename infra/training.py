@@ -25,11 +25,13 @@ LOGGED, REPLAYED = "logged", "replayed"
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """What to learn from: outcome window (ms), placement (all where empty), and where vectors come from."""
+    """What to learn from: outcome window (ms), placement (all where empty), where vectors come from, and the moment
+    (ms) from which decisions count."""
 
     window: int = 7 * DAY_MS
     placement: str = ""
     vectors: str = LOGGED
+    since: int = 0
 
 
 USUAL = Choice()
@@ -67,7 +69,7 @@ def train_model(settings: Settings, choice: Choice = USUAL, progress: Progress =
     found = load(settings.config_dir)
     learning = Options(members=_members(found), without=tuple(found.protection.columns()))
     asked = permitted(settings)
-    plan = Plan(learning, choice.placement, _vectors(settings, choice), asked, found.catalogue.rewards)
+    plan = Plan(learning, choice.placement, _vectors(settings, choice), asked, found.catalogue.rewards, choice.since)
     trained = train(table, now_ms(), choice.window, plan, progress)
     ModelStore(settings.models_dir).save(trained.version, trained.files)
     return trained
@@ -80,5 +82,6 @@ def roll_back(settings: Settings) -> str | None:
 
 def export_dataset(settings: Settings, path: Path, choice: Choice = USUAL) -> int:
     """The training set as one Parquet file; returns the number of rows."""
-    scope = Scope(now_ms(), choice.window, choice.placement, permitted(settings), rewards_of(settings))
+    permit, rewards = permitted(settings), rewards_of(settings)
+    scope = Scope(now_ms(), choice.window, choice.placement, permit, rewards, choice.since)
     return export(examples_of(read_events(settings.archive, KINDS), scope, _vectors(settings, choice)), path)

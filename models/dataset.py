@@ -35,13 +35,14 @@ class Stale(ModelError):
 class Scope(msgspec.Struct, frozen=True):
     """Which decisions count: those of one placement (all where empty) whose outcome window of `window` ms is closed at
     `now`, and whose person permits it. A window of 0 waits for nothing and cuts nothing off. `rewards` says what an
-    outcome is worth by its kind."""
+    outcome is worth by its kind. What was decided before `since` (ms) does not count."""
 
     now: int
     window: int = WINDOW
     placement: str = ""
     permit: Permit = everyone
     rewards: Mapping[str, float] = DEFAULT_REWARDS
+    since: int = 0
 
 
 class Logged(msgspec.Struct, frozen=True, eq=False):
@@ -163,6 +164,8 @@ def logged_in(table: pa.Table, scope: Scope, vectors: Vectors = logged_vectors) 
 def _out_of_scope(record: DecisionRecord, scope: Scope) -> str:
     if scope.placement and record.placement != scope.placement:
         return "another placement"
+    if record.at < scope.since:
+        return "decided too long ago"
     if not window_closed(record.at, scope.now, scope.window):
         return "outcome window still open"
     return scope.permit(record)

@@ -1,5 +1,5 @@
-"""How a feature vector becomes what a booster reads: categories renumbered from 0 without gaps. Knows nothing of
-learning; it is stored with the model and serving applies it the same way."""
+"""How a feature vector becomes what a booster reads: categories renumbered from 0 without gaps, and each one crossed
+with the action. Knows nothing of learning; it is stored with the model and serving applies it the same way."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,33 @@ from features.spec import BUCKETS, CATEGORICAL, COLUMNS, FEATURES, INDEX
 
 Rows = npt.NDArray[np.float32]
 CATEGORIES = tuple(feature.name for feature in FEATURES if feature.kind == CATEGORICAL)
+ACTION = "action_action"
+# what an action is about does not vary for one action, so crossing the two says nothing new
+BESIDE = tuple(f.name for f in FEATURES if f.kind == CATEGORICAL and f.view != "action")
+ABOUT_ACTION = tuple(f.name for f in FEATURES if f.kind == CATEGORICAL and f.view == "action")
 
 
 class Encoding(msgspec.Struct, frozen=True):
-    """Columns in order, and for each categorical one the buckets seen while learning, in order of their number."""
+    """Columns in order; for each categorical one the buckets seen while learning, in order of their number; and for
+    each that is crossed with the action the pairs seen, as action number times categories plus category number."""
 
     columns: tuple[str, ...]
     categories: dict[str, tuple[int, ...]]
+    crosses: dict[str, tuple[int, ...]] = {}
 
 
 def encoding_of(rows: Rows) -> Encoding:
-    """The encoding that knows every category of these rows, shape (rows, len(COLUMNS))."""
-    return Encoding(COLUMNS, {name: _buckets(rows[:, INDEX[name]]) for name in CATEGORIES})
+    """The encoding that knows every category of these rows, shape (rows, len(COLUMNS)), and every pair."""
+    categories = {name: _buckets(rows[:, INDEX[name]]) for name in CATEGORIES}
+    encoded = Encoder(Encoding(COLUMNS, categories)).encode(rows)
+    action = encoded[:, INDEX[ACTION]]
+    pairs = {name: action * len(categories[name]) + encoded[:, INDEX[name]] for name in BESIDE}
+    return Encoding(COLUMNS, categories, {name: _buckets(codes) for name, codes in pairs.items()})
+
+
+def crossed_name(column: str) -> str:
+    """What the crossed column is called in a booster."""
+    return f"{ACTION}_x_{column}"
 
 
 def _buckets(values: npt.NDArray[np.float32]) -> tuple[int, ...]:
@@ -41,6 +56,11 @@ class Encoder:
         self._places = np.asarray([encoding.columns.index(name) for name in encoding.categories], dtype=np.int64)
         self._tables = _tables(list(encoding.categories.values()))
         self._each = np.arange(len(self._places))
+        crosses = list(encoding.crosses)
+        self._action = encoding.columns.index(ACTION) if crosses else -1
+        self._beside = [encoding.columns.index(name) for name in crosses]
+        sizes = [(len(encoding.categories[ACTION]), len(encoding.categories[name])) for name in crosses]
+        self._pairs = [_pairs(size, codes) for size, codes in zip(sizes, encoding.crosses.values(), strict=True)]
 
     def encode(self, rows: Rows) -> Rows:
         """Shape (rows, len(COLUMNS)) to (rows, len(encoding.columns)), float32."""
@@ -53,6 +73,30 @@ class Encoder:
         slots = np.where(found >= 0.0, found, np.float32(BUCKETS)).astype(np.int64)
         read[:, self._places] = self._tables[self._each, slots]
         return read
+
+    def cross(self, encoded: Rows) -> Rows:
+        """Encoded rows with the crossed columns beside them: shape (rows, len(columns) + len(crosses))."""
+        action = _slots(encoded[:, self._action])
+        made = [table[action, _slots(encoded[:, at])] for table, at in zip(self._pairs, self._beside, strict=True)]
+        return np.column_stack([encoded, *made])
+
+    def met(self, encoded: Rows) -> npt.NDArray[np.bool_]:
+        """Whether each row's action was seen while learning: shape (rows,)."""
+        return ~np.isnan(encoded[:, self._action])
+
+
+def _slots(numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Numbers as places in a table whose last place stands for missing."""
+    return np.where(np.isnan(numbers), np.float32(-1.0), numbers).astype(np.int64)
+
+
+def _pairs(size: tuple[int, int], codes: Sequence[int]) -> Rows:
+    """(action number, category number) to the number of the pair, shape (actions + 1, categories + 1)."""
+    actions, others = size
+    table = np.full((actions + 1, others + 1), np.nan, dtype=np.float32)
+    for number, code in enumerate(codes):
+        table[divmod(code, others)] = number
+    return table
 
 
 def _tables(categories: Sequence[Sequence[int]]) -> Rows:

@@ -38,8 +38,7 @@ def explain(record: DecisionRecord, model: Scorer, most: int = MOST) -> list[dic
 
 def contributions(model: Model, row: Rows) -> dict[str, float]:
     """Column to its SHAP value in log-odds for one row of shape (1, len(COLUMNS)); zeros and gone columns left out."""
-    shares = np.asarray(model.booster.predict(model.matrix(row), pred_contrib=True, num_threads=1))[0]
-    named = zip(model.encoding.columns, shares[:-1].tolist(), strict=True)
+    named = zip(model.encoding.columns, model.contributions(row)[0].tolist(), strict=True)
     return {name: moved for name, moved in named if moved and name in BY_NAME}
 
 

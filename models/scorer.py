@@ -11,15 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from features.spec import FEATURES, INDEX
-from models.encoding import Encoder, Encoding
+from models.encoding import ACTION, Encoder, Encoding, crossed_name
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 PRIOR_VERSION = "prior"
 PRIOR_COLUMN = "action_prior_rate"
-ENSEMBLE_FILE = "ensemble.json"
+CROSSED_FILE, ENSEMBLE_FILE = "crossed.txt", "ensemble.json"
 MODEL_FILE, ENCODING_FILE, CALIBRATION_FILE, CARD_FILE = "model.txt", "encoding.json", "calibration.json", "card.json"
 SPEC_OF: dict[str, str] = {feature.name: feature.spec_hash for feature in FEATURES}
+_SIDES = {crossed_name(feature.name): (ACTION, feature.name) for feature in FEATURES}
 
 
 class ModelError(Exception):
@@ -63,46 +64,85 @@ class PriorModel:
         return rows[:, INDEX[PRIOR_COLUMN]].astype(np.float64)
 
 
-class Model:
-    """A LightGBM response model with its encoding and calibration. `columns` are the feature columns its trees use,
-    `ensemble` the members that learned from resampled people, where there are any."""
+class Boosters(msgspec.Struct, frozen=True, eq=False):
+    """What a model's trees are in. `plain` reads the columns and knows what to expect of an action it never met;
+    `crossed` reads every category crossed with the action too and speaks of actions it has met; `members` are plain
+    ones that learned from resampled people, where there are any."""
 
-    def __init__(
-        self,
-        version: str,
-        booster: lightgbm.Booster,
-        encoding: Encoding,
-        calibration: Calibration,
-        ensemble: tuple[lightgbm.Booster, ...] = (),
-    ) -> None:
+    plain: lightgbm.Booster
+    crossed: lightgbm.Booster
+    members: tuple[lightgbm.Booster, ...] = ()
+
+
+class Model:
+    """A LightGBM response model with its encoding and calibration: the mean of what its boosters say, in log-odds.
+    `columns` are the feature columns its trees use."""
+
+    def __init__(self, version: str, boosters: Boosters, encoding: Encoding, calibration: Calibration) -> None:
         self.version = version
-        self.booster = booster
+        self.boosters = boosters
         self.encoding = encoding
         self.calibration = calibration
-        self.ensemble = ensemble
-        self.columns: tuple[str, ...] = used_by(booster, encoding)
+        self.columns: tuple[str, ...] = used_by(boosters, encoding)
         self._encoder = Encoder(encoding)
 
-    def matrix(self, rows: Rows) -> Rows:
-        """What the booster reads: shape (rows, len(encoding.columns))."""
-        return self._encoder.encode(rows)
+    @property
+    def members(self) -> tuple[lightgbm.Booster, ...]:
+        return self.boosters.members
 
     def draws(self, rows: Rows) -> Floats:
         """What each member gives each row: shape (rows, members), calibrated like the model itself."""
         encoded = self._encoder.encode(rows)
-        raw = [member.predict(encoded, num_threads=1, validate_features=False) for member in self.ensemble]
+        raw = [member.predict(encoded, num_threads=1, validate_features=False) for member in self.members]
         return np.clip(self.calibration.apply(np.asarray(raw, dtype=np.float64)), 0.0, 1.0).T
 
+    def raw(self, rows: Rows) -> Floats:
+        """Probabilities before calibration."""
+        return 1.0 / (1.0 + np.exp(-self._said(rows)[:, 0]))
+
     def probabilities(self, rows: Rows) -> Floats:
-        # two threads make the slowest answers slower; one row of work is far below the cost of a thread
-        raw = self.booster.predict(self._encoder.encode(rows), num_threads=1, validate_features=False)
-        return np.clip(self.calibration.apply(np.asarray(raw, dtype=np.float64)), 0.0, 1.0)
+        return np.clip(self.calibration.apply(self.raw(rows)), 0.0, 1.0)
+
+    def contributions(self, rows: Rows) -> Floats:
+        """What each column adds to the log-odds (SHAP), shape (rows, len(encoding.columns)). What a crossed column adds
+        is the other column's: the action is what all is about."""
+        said, width = self._said(rows, pred_contrib=True), len(self.encoding.columns)
+        shares = said[:, :width].copy()
+        for place, name in enumerate(self.encoding.crosses, start=width):
+            shares[:, self.encoding.columns.index(name)] += said[:, place]
+        return shares
+
+    def _said(self, rows: Rows, *, pred_contrib: bool = False) -> Floats:
+        encoded = self._encoder.encode(rows)
+        own = _predict(self.boosters.plain, encoded, pred_contrib=pred_contrib)
+        both = _predict(self.boosters.crossed, self._encoder.cross(encoded), pred_contrib=pred_contrib)
+        wide = np.zeros_like(both)
+        wide[:, : own.shape[1]] = own
+        return np.where(self._encoder.met(encoded)[:, None], (wide + both) / 2.0, wide)
 
 
-def used_by(booster: lightgbm.Booster, encoding: Encoding) -> tuple[str, ...]:
+def _predict(booster: lightgbm.Booster, encoded: Rows, *, pred_contrib: bool) -> Floats:
+    """Log-odds, shape (rows, 1), or each column's share of them and the base, shape (rows, columns + 1)."""
+    # two threads make the slowest answers slower; one row of work is far below the cost of a thread
+    said = booster.predict(
+        encoded, raw_score=not pred_contrib, pred_contrib=pred_contrib, num_threads=1, validate_features=False
+    )
+    return np.asarray(said, dtype=np.float64).reshape(len(encoded), -1)
+
+
+def gains_of(boosters: Boosters, encoding: Encoding) -> dict[str, float]:
+    """Total gain per feature column; what a crossed column gains is the other column's and the action's as well."""
+    found = dict.fromkeys(encoding.columns, 0.0)
+    for booster in (boosters.plain, boosters.crossed):
+        for name, gain in zip(booster.feature_name(), booster.feature_importance("gain").tolist(), strict=True):
+            for column in _SIDES.get(name, (name,)):
+                found[column] += gain
+    return found
+
+
+def used_by(boosters: Boosters, encoding: Encoding) -> tuple[str, ...]:
     """The columns that at least one split looks at, in the encoding's order."""
-    splits = booster.feature_importance("split").tolist()
-    return tuple(name for name, count in zip(encoding.columns, splits, strict=True) if count)
+    return tuple(name for name, gain in gains_of(boosters, encoding).items() if gain > 0.0)
 
 
 def used_columns(card: Mapping[str, Any]) -> dict[str, str]:
@@ -124,9 +164,8 @@ def load_model(files: Mapping[str, bytes]) -> Model:
             raise Unfit(f"columns it uses have changed: {', '.join(changed)}; train a new model")
         calibration = msgspec.json.decode(files[CALIBRATION_FILE], type=Calibration)
         encoding = msgspec.json.decode(files[ENCODING_FILE], type=Encoding)
-        booster = lightgbm.Booster(model_str=files[MODEL_FILE].decode())
-        members = json.loads(files.get(ENSEMBLE_FILE, b"[]"))
-        ensemble = tuple(lightgbm.Booster(model_str=member) for member in members)
-        return Model(card["version"], booster, encoding, calibration, ensemble)
+        plain, crossed = (lightgbm.Booster(model_str=files[name].decode()) for name in (MODEL_FILE, CROSSED_FILE))
+        members = tuple(lightgbm.Booster(model_str=member) for member in json.loads(files.get(ENSEMBLE_FILE, b"[]")))
+        return Model(card["version"], Boosters(plain, crossed, members), encoding, calibration)
     except (KeyError, ValueError, msgspec.MsgspecError, lightgbm.basic.LightGBMError) as error:
         raise Unfit(f"the stored model cannot be read ({type(error).__name__}); train or import it again") from error

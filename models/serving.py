@@ -192,6 +192,6 @@ def _draw(weighed: Weighed, chances: Sequence[float], setting: Setting) -> Drawn
 
 def draws_of(weighed: Weighed, model: Scorer) -> Iterable[tuple[float, ...]]:
     """What the members of the ensemble say of each candidate; nothing where nobody draws from them."""
-    if weighed.placement.exploration.kind != "thompson" or not isinstance(model, Model) or not model.ensemble:
+    if weighed.placement.exploration.kind != "thompson" or not isinstance(model, Model) or not model.members:
         return repeat((), len(weighed.rows))
     return map(tuple, model.draws(weighed.rows).tolist())

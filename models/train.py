@@ -25,6 +25,7 @@ from models.registry import Card, Period, version_of
 from models.scorer import (
     CALIBRATION_FILE,
     CARD_FILE,
+    CROSSED_FILE,
     ENCODING_FILE,
     ENSEMBLE_FILE,
     MODEL_FILE,
@@ -41,13 +42,14 @@ Progress = Callable[[str, int, int], None]
 
 class Plan(msgspec.Struct, frozen=True):
     """What to learn from and how. `vectors` is where rows come from: as logged, or replayed. `permit` says of each
-    decision whether its person permits it."""
+    decision whether its person permits it. What was decided before `since` (ms) teaches nothing any more."""
 
     learning: Options = Options()
     placement: str = ""
     vectors: Vectors = logged_vectors
     permit: Permit = everyone
     rewards: Mapping[str, float] = DEFAULT_REWARDS
+    since: int = 0
 
 
 USUAL = Plan()
@@ -71,13 +73,14 @@ def train(table: pa.Table, now: int, window: int, plan: Plan = USUAL, progress: 
     Raises `NothingToLearn`, saying why, where there are too few.
     """
     progress(STAGES[0], 0, len(STAGES))
-    made = examples_of(table, Scope(now, window, plan.placement, plan.permit, plan.rewards), plan.vectors)
+    scope = Scope(now, window, plan.placement, plan.permit, plan.rewards, plan.since)
+    made = examples_of(table, scope, plan.vectors)
     progress(STAGES[1], 1, len(STAGES))
     parts = parts_of(made, plan.learning.shares)
     fitted = fit(parts, plan.learning)
     progress(STAGES[2], 2, len(STAGES))
     files = _model_files(fitted)
-    version = version_of(files[MODEL_FILE] + files[CALIBRATION_FILE], now)
+    version = version_of(b"".join(files[name] for name in (MODEL_FILE, CROSSED_FILE, CALIBRATION_FILE)), now)
     model = as_model(version, fitted)
     chances, rewards = model.probabilities(parts.judge.matrix), parts.judge.rewards
     card = _card(made, parts, fitted, (version, now, window))
@@ -100,16 +103,15 @@ def train(table: pa.Table, now: int, window: int, plan: Plan = USUAL, progress: 
 
 
 def _model_files(fitted: Fitted) -> dict[str, bytes]:
+    boosters = fitted.boosters
+    members = msgspec.json.encode([member.model_to_string() for member in boosters.members])
     return {
-        MODEL_FILE: fitted.booster.model_to_string().encode(),
+        MODEL_FILE: boosters.plain.model_to_string().encode(),
+        CROSSED_FILE: boosters.crossed.model_to_string().encode(),
         ENCODING_FILE: msgspec.json.encode(fitted.encoding),
         CALIBRATION_FILE: msgspec.json.encode(fitted.calibration),
-        **({ENSEMBLE_FILE: _ensemble(fitted)} if fitted.ensemble else {}),
+        **({ENSEMBLE_FILE: members} if boosters.members else {}),
     }
-
-
-def _ensemble(fitted: Fitted) -> bytes:
-    return msgspec.json.encode([member.model_to_string() for member in fitted.ensemble])
 
 
 def _card(made: Examples, parts: Parts, fitted: Fitted, made_when: tuple[str, int, int]) -> Card:
@@ -126,7 +128,7 @@ def _card(made: Examples, parts: Parts, fitted: Fitted, made_when: tuple[str, in
         left_out=made.left_out,
         metrics={},
         policy={},
-        columns={name: SPEC_OF[name] for name in used_by(fitted.booster, fitted.encoding)},
+        columns={name: SPEC_OF[name] for name in used_by(fitted.boosters, fitted.encoding)},
         spec_hash=SPEC_HASH,
         importance={name: round(gain, 3) for name, gain in gains.items()},
         parameters=fitted.parameters,

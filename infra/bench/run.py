@@ -22,6 +22,7 @@ from infra.bench import (
     profile_read,
     replay,
     revocation,
+    scenarios,
     shelf_http,
     stream,
 )
@@ -76,11 +77,12 @@ BENCHES: dict[str, Bench] = {
     "coverage": coverage.run,
     "gate": gate.run,
     "panels": shelf_http.run,
+    "simulator": scenarios.run_all,
     "people": planted.run,
     "chaos": chaos.run,
 }
 # these take long and prove more than they measure: chaos and people need Java besides
-ONLY_WHEN_NAMED = frozenset({"chaos", "memory", "crowd", "coverage", "gate", "panels", "people"})
+ONLY_WHEN_NAMED = frozenset({"chaos", "memory", "crowd", "coverage", "gate", "panels", "people", "simulator"})
 
 
 def chosen(names: str) -> list[str]:

@@ -199,8 +199,7 @@ def told_everything(panel: Panel, records: Mapping[int, DecisionRecord], learnt:
     shown = {}
     for row, record in records.items():
         if row not in learnt:
-            scores = model.booster.predict(model.matrix(logged_vectors(record)), num_threads=1)
-            best = int(np.argmax(np.asarray(scores)))
+            best = int(np.argmax(model.raw(logged_vectors(record))))
             shown[row] = brands[record.candidates[best].action_id]
     return shown
 

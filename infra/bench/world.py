@@ -1,5 +1,5 @@
 """The made-up installation that decisions are measured on: a catalogue with 20 and with 200 candidates, a trained
-response model of 200 trees with 31 leaves, and people with a history. Everything goes in by the ordinary doors."""
+response model of usual size, and people with a history. Everything goes in by the ordinary doors."""
 
 import random
 import shutil
@@ -20,11 +20,26 @@ from infra.bench.people import PLANS, history
 from infra.config import load
 from infra.model_store import ModelStore
 from infra.settings import DEMO_CONFIG, Settings
-from models.encoding import Encoder, encoding_of
+from models.encoding import Encoder, Encoding, crossed_name, encoding_of
 from models.registry import Card, Period
-from models.scorer import CALIBRATION_FILE, CARD_FILE, ENCODING_FILE, MODEL_FILE, SPEC_OF, Calibration, Rows, used_by
+from models.scorer import (
+    CALIBRATION_FILE,
+    CARD_FILE,
+    CROSSED_FILE,
+    ENCODING_FILE,
+    MODEL_FILE,
+    SPEC_OF,
+    Boosters,
+    Calibration,
+    Floats,
+    Rows,
+    used_by,
+)
 
-TREES, LEAVES, EXAMPLES = 200, 31, 8000
+EXAMPLES = 8000
+# trees and leaves of what is learned as it is and of what is crossed with the action
+PLAIN, CROSSED = (200, 31), (70, 12)
+PARAMETERS = {"objective": "binary", "min_data_in_leaf": 5, "seed": 7, "verbose": -1, "num_threads": 2}
 SEED = 7
 VERSION = "bench"
 SMALL, LARGE = "bench_20", "bench_200"
@@ -83,27 +98,38 @@ def keep_model(settings: Settings) -> None:
     encoding = encoding_of(rows)
     lean = rows[:, INDEX["trait_tenure_months"]] - rows[:, INDEX["contacts_30d"]] + rows[:, INDEX["action_value"]]
     labels = (draw.random(EXAMPLES) < 1.0 / (1.0 + np.exp(-(lean - lean.mean()) / lean.std()))).astype(np.float64)
-    data = lightgbm.Dataset(
-        Encoder(encoding).encode(rows),
-        labels,
-        feature_name=list(encoding.columns),
-        categorical_feature=list(encoding.categories),
-        params={"verbose": -1},
-    )
-    parameters = {"objective": "binary", "num_leaves": LEAVES, "min_data_in_leaf": 5, "seed": SEED, "verbose": -1}
-    booster = lightgbm.train({**parameters, "num_threads": 2}, data, num_boost_round=TREES)
-    columns = {name: SPEC_OF[name] for name in used_by(booster, encoding)}
+    encoder = Encoder(encoding)
+    encoded, names = encoder.encode(rows), tuple(map(crossed_name, encoding.crosses))
+    plain = _grown((encoded, labels), encoding, (), PLAIN)
+    boosters = Boosters(plain, _grown((encoder.cross(encoded), labels), encoding, names, CROSSED))
+    columns = {name: SPEC_OF[name] for name in used_by(boosters, encoding)}
     store = ModelStore(settings.models_dir)
     store.save(
         VERSION,
         {
-            MODEL_FILE: booster.model_to_string().encode(),
+            MODEL_FILE: boosters.plain.model_to_string().encode(),
+            CROSSED_FILE: boosters.crossed.model_to_string().encode(),
             ENCODING_FILE: msgspec.json.encode(encoding),
             CALIBRATION_FILE: msgspec.json.encode(Calibration("none")),
-            CARD_FILE: msgspec.json.encode(_card(columns, parameters)),
+            CARD_FILE: msgspec.json.encode(_card(columns)),
         },
     )
     store.promote(VERSION, 0, {"code": "bench", "text": "drawn rows, for its size only"})
+
+
+def _grown(
+    table: tuple[Rows, Floats], encoding: Encoding, crossed: tuple[str, ...], size: tuple[int, int]
+) -> lightgbm.Booster:
+    rows, labels = table
+    trees, leaves = size
+    data = lightgbm.Dataset(
+        rows,
+        labels,
+        feature_name=[*encoding.columns, *crossed],
+        categorical_feature=[*encoding.categories, *crossed],
+        params={"verbose": -1},
+    )
+    return lightgbm.train({**PARAMETERS, "num_leaves": leaves}, data, num_boost_round=trees)
 
 
 def _column(feature: Feature, values: list[str], draw: np.random.Generator) -> Rows:
@@ -113,7 +139,7 @@ def _column(feature: Feature, values: list[str], draw: np.random.Generator) -> R
     return draw.lognormal(1.0, 1.0, EXAMPLES).astype(np.float32)
 
 
-def _card(columns: dict[str, str], parameters: dict[str, Any]) -> Card:
+def _card(columns: dict[str, str]) -> Card:
     return Card(
         version=VERSION,
         created=0,
@@ -127,8 +153,8 @@ def _card(columns: dict[str, str], parameters: dict[str, Any]) -> Card:
         columns=columns,
         spec_hash=SPEC_HASH,
         importance={},
-        parameters=parameters,
-        trees=TREES,
+        parameters=PARAMETERS,
+        trees=PLAIN[0] + CROSSED[0],
         calibration="none",
         libraries={},
     )

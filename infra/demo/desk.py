@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from engine.outcome import outcome_id
 from infra.archive import read_events
 from infra.demo.client import Client, DemoFailed
@@ -30,6 +32,7 @@ class HttpDesk:
         self._settings = settings
         self._sent: dict[str, int] = {}
         self._reported: set[str] = set()
+        self._asked: list[int] = []
 
     def send(self, events: Sequence[tuple[int, dict[str, Any]]]) -> None:
         now = time.time_ns() // 1_000_000
@@ -43,6 +46,7 @@ class HttpDesk:
         self._client.wait_until_folded({f"user_id:{user}": count for user, count in latest})
 
     def decide(self, asks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        self._asked += [time.time_ns() // 1_000_000] * len(asks)
         return self._client.decide(asks)
 
     def report(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
@@ -56,13 +60,14 @@ class HttpDesk:
                 raise DemoFailed("outcomes do not reach the archive; does this data directory belong to the system?")
             time.sleep(1.0)
 
-    def retrain(self, decisions: int) -> Trained:
+    def retrain(self, decisions: int, since: int) -> Trained:
         self._wait_for_archive()
+        choice = msgspec.structs.replace(AT_ONCE, since=self._asked[since] if since else 0)
         try:
-            version = train_model(self._settings, AT_ONCE).version
+            version = train_model(self._settings, choice).version
         except ModelError as error:
             return Trained(decisions, "", False, str(error))
-        # the pilot's draws are uniform: nowhere else do so many decisions speak about what the champion would not do
+        # nowhere else do so many decisions speak about what the champion would not do
         found = promote_now(self._settings, version, placement=PILOT)
         if found["promoted"]:
             time.sleep(SERVED_WITHIN_S)

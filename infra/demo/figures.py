@@ -58,7 +58,7 @@ def climb(curve: Curve, judged_from: int) -> bytes:
         _blocks(curve.expected, curve.pilot, edges),
         color=ORANGE,
         lw=1.8,
-        label="pilot screens (drawn uniformly)",
+        label="pilot screens (explore much)",
     )
     axes.plot(middle, _blocks(curve.uniform, every, edges), color=GREY, lw=1.5, ls="--", label="uniform draw")
     for one in curve.trained:

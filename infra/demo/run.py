@@ -142,7 +142,8 @@ def _bandit(settings: Settings, console: Console) -> Golden:
     return found
 
 
-def _offered(configuration: Configuration) -> Offered:
+def offered_in(configuration: Configuration) -> Offered:
+    """What a configuration offers at the desk. Raises `DemoFailed` where the simulator does not know it."""
     placements = configuration.catalogue.placements
     if not {DESKTOP, PILOT} <= set(placements):
         raise DemoFailed(f"the simulator needs the placements {DESKTOP} and {PILOT}; use the demo configuration")
@@ -156,7 +157,7 @@ def _offered(configuration: Configuration) -> Offered:
 def _simulator(client: Client, settings: Settings, plan: Plan, console: Console) -> Simulated:
     console.print("[bold]3. The loop closes[/bold] (contact-centre SIMULATOR: invented customers)")
     configuration = load(settings.config_dir)
-    offered = _offered(configuration)
+    offered = offered_in(configuration)
     with console.status("the simulator's card"):
         hardness = card(plan.seed, configuration, now_ms())
     console.print("  " + "\n  ".join(hardness.lines()), highlight=False)

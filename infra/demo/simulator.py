@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from infra.demo.truth import (
+    AFTER,
     DEVICES,
     INTERESTS,
     PLANS,
@@ -124,9 +125,16 @@ def situation(people: Population, contacts: Contacts) -> Situation:
     )
 
 
-def true_acceptance(people: Population, contacts: Contacts, actions: tuple[str, ...]) -> Floats:
-    """Shape (contacts, actions): the probability that the customer of this contact says yes to this action."""
-    return acceptance(actions, situation(people, contacts), people.seed)
+def true_acceptance(
+    people: Population, contacts: Contacts, actions: tuple[str, ...], changed: int | None = None
+) -> Floats:
+    """Shape (contacts, actions): the probability that the customer of this contact says yes to this action. From the
+    contact `changed` on, tastes are others."""
+    now = situation(people, contacts)
+    found = acceptance(actions, now, people.seed)
+    if changed is not None:
+        found[changed:] = acceptance(actions, now, people.seed, AFTER)[changed:]
+    return found
 
 
 def context_of(contacts: Contacts, index: int) -> dict[str, Any]:

@@ -102,11 +102,24 @@ def _table(entries: dict[str, dict[str, float]], action: str, columns: tuple[str
     return np.asarray([entries.get(action, {}).get(column, 0.0) for column in columns])
 
 
-def _log_odds(action: str, now: Situation, jitter: Floats) -> Floats:
+class Taste(msgspec.Struct, frozen=True):
+    """What customers like. Before a change each segment likes what its own row says, and customers want more of what
+    they have looked at; after it each likes what the next one liked, and they want what is new to them."""
+
+    segments: tuple[str, ...] = SEGMENTS
+    looked_at: float = INTERESTED
+    new: float = UNINTERESTED
+
+
+BEFORE = Taste()
+AFTER = Taste((*SEGMENTS[1:], SEGMENTS[0]), UNINTERESTED, INTERESTED)
+
+
+def _log_odds(action: str, now: Situation, jitter: Floats, taste: Taste) -> Floats:
     result = FLOOR + FITS * _table(BY_REASON, action, REASONS)[now.reason] + jitter[now.reason]
     # whom an action suits matters once it answers the reason at all
     answers = _table(BY_REASON, action, REASONS)[now.reason] > 0.0
-    result += np.where(answers, 1.0, 0.2) * _table(BY_SEGMENT, action, SEGMENTS)[now.segment]
+    result += np.where(answers, 1.0, 0.2) * _table(BY_SEGMENT, action, taste.segments)[now.segment]
     technical = REASONS.index("technical")
     result += np.where(now.reason == technical, _table(BY_TOPIC, action, TOPICS)[now.topic], 0.0)
     result += _table(BY_PLAN, action, PLANS)[now.plan]
@@ -114,7 +127,7 @@ def _log_odds(action: str, now: Situation, jitter: Floats) -> Floats:
         result += np.where(now.bill >= HIGH_BILL, 0.6, -0.4)
     if action in SELLS:
         category = INTERESTS.index(SELLS[action])
-        result += np.where(now.views[:, category] > 0, INTERESTED, UNINTERESTED)
+        result += np.where(now.views[:, category] > 0, taste.looked_at, taste.new)
         result += np.where(now.purchases[:, category] > 0, OWNS, 0.0)
     if action in SALES:
         result += np.where(now.open_issue, OPEN_ISSUE_SALES, 0.0) + np.where(now.mood < 0.0, COOL_MOOD_SALES, 0.0)
@@ -123,10 +136,10 @@ def _log_odds(action: str, now: Situation, jitter: Floats) -> Floats:
     return result
 
 
-def acceptance(actions: tuple[str, ...], now: Situation, seed: int) -> Floats:
+def acceptance(actions: tuple[str, ...], now: Situation, seed: int, taste: Taste = BEFORE) -> Floats:
     """True probability of a yes to each action: shape (contacts, len(actions)). The seed shifts the tables a little,
     so that nothing learned or tuned on one seed is exactly right for another."""
     shifts = np.random.default_rng((seed, 7)).normal(0.0, JITTER, (len(BY_REASON), len(REASONS)))
     rows = dict(zip(sorted(BY_REASON), shifts, strict=True))
-    log_odds = np.stack([_log_odds(action, now, rows[action]) for action in actions], axis=1)
+    log_odds = np.stack([_log_odds(action, now, rows[action], taste) for action in actions], axis=1)
     return 1.0 / (1.0 + np.exp(-log_odds))

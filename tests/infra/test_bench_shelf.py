@@ -12,9 +12,9 @@ from engine.records import DecisionRecord
 from infra.bench.shelf import PLACEMENT, Loop, learnt_from, positions, together
 from infra.bench.shelf_http import configured, row_of
 from infra.config import load
+from infra.demo.in_process import KINDS, InProcessDesk
 from models.action import Options, as_model, fit, parts_of
 from models.dataset import NothingToLearn, Scope, examples_of
-from tests.infra.demo.in_process import KINDS, InProcessDesk
 from tests.infra.test_bench_panels import made_up
 
 PANEL = made_up(30, 9)

@@ -1,9 +1,10 @@
 """Categories are numbered without gaps; what was never seen, is absent or is masked is missing."""
 
 import numpy as np
+import pytest
 
 from features.spec import COLUMNS, INDEX
-from models.encoding import CATEGORIES, Encoder, Encoding, encoding_of
+from models.encoding import ACTION, CATEGORIES, Encoder, Encoding, encoding_of
 
 PLAN, CONTACTS = INDEX["trait_plan"], INDEX["contacts_30d"]
 
@@ -39,3 +40,36 @@ def test_a_column_that_is_gone_is_missing_and_the_others_find_their_place() -> N
     read = Encoder(old).encode(rows(900.0))
     assert np.isnan(read[0, 0])
     assert read[0, 1:].tolist() == [1.5, 1.0]
+
+
+ACTION_AT = INDEX[ACTION]
+
+
+def pairs(*made: tuple[float, float]) -> np.ndarray:
+    """Rows of (action, plan)."""
+    found = rows(*(plan for _, plan in made))
+    found[:, ACTION_AT] = [action for action, _ in made]
+    return found
+
+
+def test_a_category_crossed_with_the_action_is_one_category_per_pair_seen() -> None:
+    encoding = encoding_of(pairs((5.0, 12.0), (5.0, 900.0), (6.0, 900.0)))
+    encoder, at = Encoder(encoding), list(encoding.crosses).index("trait_plan")
+    read = encoder.cross(encoder.encode(pairs((6.0, 900.0), (5.0, 12.0), (5.0, 900.0), (6.0, 12.0))))
+    assert read.shape == (4, len(COLUMNS) + len(encoding.crosses))
+    assert read[:3, len(COLUMNS) + at].tolist() == [2.0, 0.0, 1.0]
+    assert np.isnan(read[3, len(COLUMNS) + at])
+
+
+@pytest.mark.parametrize("unknown", [8.0, -1.0, np.nan])
+def test_an_action_never_met_is_told_apart_and_crosses_with_nothing(unknown: float) -> None:
+    encoder = Encoder(encoding_of(pairs((5.0, 12.0), (6.0, 12.0))))
+    encoded = encoder.encode(pairs((unknown, 12.0), (6.0, np.nan)))
+    assert encoder.met(encoded).tolist() == [False, True]
+    crossed = encoder.cross(encoded)[:, len(COLUMNS) :]
+    assert np.isnan(crossed[0]).all()
+    assert np.isnan(crossed[1]).sum() == 1
+
+
+def test_only_what_varies_for_one_action_is_crossed_with_it() -> None:
+    assert set(encoding_of(rows(12.0)).crosses) == set(CATEGORIES) - {ACTION, "action_category"}

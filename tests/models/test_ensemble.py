@@ -43,7 +43,7 @@ def test_members_differ_and_agree_with_the_model_on_the_whole() -> None:
 
 def test_nobody_pays_for_an_ensemble_that_is_not_asked_for() -> None:
     assert ENSEMBLE_FILE not in small_training().files
-    assert load_model(small_training().files).ensemble == ()
+    assert load_model(small_training().files).members == ()
     record = decide(ask(view(history())), setting(model(), offers("epsilon", 0.1)))
     assert all(candidate.draws == () for candidate in record.candidates)
 

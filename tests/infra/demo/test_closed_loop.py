@@ -5,9 +5,9 @@ import pytest
 
 from infra.config import load
 from infra.demo.closed_loop import DESKTOP, PILOT, Curve, Offered, Plan, percent, run
+from infra.demo.in_process import InProcessDesk
 from infra.demo.run import QUICK, DemoOptions
 from infra.settings import DEMO_CONFIG
-from tests.infra.demo.in_process import InProcessDesk
 
 SMALL = Plan(21, 3600, 1800, ((0, 1.0), (3000, 0.2)), (3000,), 3000)
 
@@ -26,7 +26,7 @@ def played(plan: Plan) -> tuple[Curve, InProcessDesk, list[tuple[str, int, int]]
 def test_the_loop_learns() -> None:
     curve, desk, steps = played(SMALL)
     assert steps[-1] == ("decisions", 3600, 3600)
-    # before the first model the pilot draws uniformly
+    # before the first model the pilot knows hardly more than nothing
     assert abs(percent(curve, 0, 3000)) < 10.0
     assert [one.promoted for one in curve.trained] == [True]
     assert desk.model.version == curve.trained[0].version
@@ -41,12 +41,11 @@ def test_the_loop_learns() -> None:
     assert {event.name for event in outcomes} == {"presented", "accepted", "declined"}
 
 
-def test_the_pilot_draws_uniformly_and_the_desk_explores_a_share() -> None:
+def test_the_pilot_explores_much_and_the_desk_little() -> None:
     placements = load(DEMO_CONFIG).catalogue.placements
-    assert placements[PILOT].exploration.kind == "uniform"
-    desk = placements[DESKTOP].exploration
-    assert desk.kind == "epsilon"
-    assert desk.share > 0.0
+    pilot, desk = placements[PILOT].exploration, placements[DESKTOP].exploration
+    assert (pilot.kind, desk.kind) == ("softmax", "epsilon")
+    assert pilot.share > 10.0 * desk.share > 0.0
 
 
 def test_the_judged_decisions_are_all_made_at_the_desk() -> None:

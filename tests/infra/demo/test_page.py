@@ -17,7 +17,8 @@ PLAN = Plan(4, 400, 100, ((0, 1.0), (200, 0.0)), (200,), 300)
 def simulated() -> Simulated:
     rising = np.linspace(1.0, 9.0, 400)
     trained = (Trained(200, "m1", True, "Better."), Trained(300, "m2", False, "Not surely better <than> it."))
-    curve = Curve(rising, np.ones(400), np.full(400, 11.0), rising, np.arange(400) < 200, trained)
+    places = np.zeros(400, dtype=np.int64)
+    curve = Curve(rising, np.ones(400), np.full(400, 11.0), rising, places, places, np.arange(400) < 200, trained)
     return Simulated(PLAN, curve, Card(4, 100, 17.0, 100.0, 300.0, 600.0, 1100.0))
 
 

@@ -1,5 +1,5 @@
 """The whole way of a decision in one process: the memory world for storage, the real fold, gate, models and promotion
-rule. The simulator's loop runs against it without servers."""
+rule. The simulator's loop runs against it without servers; knows neither the plan nor the truth."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 
 from engine.attribution import outcome_event
+from engine.catalog import Catalogue
 from engine.decision_id import decision_id
 from engine.events import Arrival, normalise
 from engine.identifiers import parse_reference
@@ -28,11 +29,14 @@ KINDS = ("decision", "outcome")
 
 
 class InProcessDesk:
-    """Implements `Desk`; every call takes a second."""
+    """Implements `Desk`; every call takes a second. `later` is the catalogue from a number of decisions on."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, later: tuple[int, Catalogue] | None = None) -> None:
         self.now = START
         self.configuration = configuration
+        self.catalogue = configuration.catalogue
+        self._later = later
+        self._asked: list[int] = []
         self.state = MemoryState(lambda: self.now)
         self.model: Scorer = PriorModel()
         self._number = 0
@@ -56,8 +60,11 @@ class InProcessDesk:
 
     def decide(self, asks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         self.now += 1000
+        if self._later is not None and len(self._asked) >= self._later[0]:
+            self.catalogue = self._later[1]
+        self._asked += [self.now] * len(asks)
         cross = {key: CrossCounts(*counts) for key, counts in self.state.cross().items()}
-        setting = Setting(self.configuration.catalogue, self.configuration.purposes, self.model, cross)
+        setting = Setting(self.catalogue, self.configuration.purposes, self.model, cross)
         records = decide_many([self._ask(ask) for ask in asks], setting)
         self.state.apply([decision_event(record) for record in records])
         return [record.answer for record in records]
@@ -67,11 +74,12 @@ class InProcessDesk:
         for said in outcomes:
             outcome = Outcome(said["decision_id"], said["action_id"], said["outcome"], self.now, said.get("value"))
             record = self.state.decisions[outcome.decision_id]
-            self.state.apply([outcome_event(outcome, record, self.configuration.catalogue, self.now)])
+            self.state.apply([outcome_event(outcome, record, self.catalogue, self.now)])
 
-    def retrain(self, decisions: int) -> Trained:
+    def retrain(self, decisions: int, since: int) -> Trained:
         self.now += 1000
-        rows = [one.event for one in self.state.history if one.event.kind in KINDS]
+        begin = self._asked[since]
+        rows = [one.event for one in self.state.history if one.event.kind in KINDS and one.event.at >= begin]
         packed = [msgspec.msgpack.encode(event) for event in rows]
         table = pa.table({"kind": [event.kind for event in rows], "event": pa.array(packed, pa.binary())})
         trained = train(table, self.now, 0)
