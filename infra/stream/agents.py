@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
+import msgspec
 
 from infra.settings import Settings
 from infra.stream.assignor import WholeAssignor
@@ -61,25 +62,31 @@ def _plain_logging(level: str) -> Callable[[], Awaitable[None]]:
     return restore
 
 
-def one_by_one(app: faust.App, topic: Any, station: str, take: Take, unbroken: Unbroken | None = None) -> Any:
-    """An agent that hands each record over as (partition, offset, value), in order. `unbroken` is for a topic whose
-    station would not notice a record that is missing."""
+class Station(msgspec.Struct, frozen=True):
+    """Where an agent takes its records, by name, and what notices those it was not handed."""
+
+    name: str
+    take: Take
+    unbroken: Unbroken
+
+
+def one_by_one(app: faust.App, topic: Any, station: Station) -> Any:
+    """An agent that hands each record over as (partition, offset, value), in order and without a gap."""
+    take, unbroken = station.take, station.unbroken
 
     async def work(stream: Any) -> None:
         async for event in stream.events():
             message = event.message
             try:
-                if unbroken is not None:
-                    for offset, value in await unbroken.before(message.partition, message.offset):
-                        await take(message.partition, offset, value)
+                for offset, value in await unbroken.before(message.partition, message.offset):
+                    await take(message.partition, offset, value)
                 await take(message.partition, message.offset, event.value or b"")
-                if unbroken is not None:
-                    unbroken.done(message.partition, message.offset)
+                unbroken.done(message.partition, message.offset)
             # the one broad catch of this loop: an exception that left it would lose the record
             except Exception as error:  # noqa: BLE001
-                give_up(station, error)
+                give_up(station.name, error)
 
-    return app.agent(topic, name=station)(work)
+    return app.agent(topic, name=station.name)(work)
 
 
 def in_batches(app: faust.App, topic: Any, take: TakeMany, unbroken: Unbroken, within_s: float) -> Any:

@@ -22,7 +22,7 @@ from infra.redis_store_stream import PartitionStore
 from infra.rejects import Bodies, Reject, encode_rejects, open_bodies
 from infra.settings import Settings
 from infra.stream.advance import Outside, Partition
-from infra.stream.agents import new_app, one_by_one
+from infra.stream.agents import Station, new_app, one_by_one
 from infra.stream.lanes import Lanes
 from infra.stream.outbox import OutboxSender
 from infra.stream.relate import Around, Relation
@@ -58,7 +58,7 @@ class Worker:
         self.outboxes: dict[int, OutboxSender] = {}
         self.lanes = Lanes("advance", self.advance)
         self.relation: Relation | None = None
-        self.inbox = unbroken_in(settings.kafka_url, self.topic(INBOX))
+        self.read = {name: unbroken_in(settings.kafka_url, self.topic(name)) for name in (EVENTS, LINKS, INBOX)}
         self.incarnation = 0
         self._started: asyncio.Lock = asyncio.Lock()
         self._ready = False
@@ -117,7 +117,7 @@ class Worker:
         found: dict[TP, int] = {}
         events = {tp.partition for tp in assigned if tp.topic == self.topic(EVENTS)}
         self._assign(events)
-        self.inbox.begin({tp.partition: at for tp, at in assigned.items() if tp.topic == self.topic(INBOX)})
+        self.read[INBOX].begin({tp.partition: at for tp, at in assigned.items() if tp.topic == self.topic(INBOX)})
         for tp in assigned:
             if tp.topic == self.topic(EVENTS):
                 mark = await persist(self.store.watermark, tp.partition)
@@ -128,6 +128,8 @@ class Worker:
             else:
                 continue
             found[tp] = max(mark.offset, 0) if mark.incarnation == self.incarnation else 0
+        for name in (EVENTS, LINKS):
+            self.read[name].restart({tp.partition: at for tp, at in found.items() if tp.topic == self.topic(name)})
         return found
 
     def _assign(self, events: set[int]) -> None:
@@ -206,9 +208,9 @@ def fold_app(settings: Settings) -> faust.App:
     worker = Worker(settings)
     app = new_app(settings, "fold", worker.positions)
     topics = {name: app.topic(worker.topic(name), value_type=bytes, internal=False) for name in (EVENTS, LINKS, INBOX)}
-    one_by_one(app, topics[EVENTS], "advance", worker.lanes.put)
-    one_by_one(app, topics[LINKS], "relate", worker.relate)
-    one_by_one(app, topics[INBOX], "route", Router(worker.inside).take, worker.inbox)
+    stations = ((EVENTS, "advance", worker.lanes.put), (LINKS, "relate", worker.relate))
+    for name, station, take in (*stations, (INBOX, "route", Router(worker.inside).take)):
+        one_by_one(app, topics[name], Station(station, take, worker.read[name]))
     app.task()(worker.heartbeat)
     app.on_partitions_revoked.connect(_letting_go(worker))
     app.on_before_shutdown.connect(_closing(worker))

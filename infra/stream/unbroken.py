@@ -1,5 +1,5 @@
-"""Sees to it that no record is passed over where only the group's commits say how far a topic was read. Knows offsets
-and how to read some records again; nothing of what they hold."""
+"""Sees to it that no record is passed over. Knows offsets and how to read some records again; nothing of what they
+hold."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +25,10 @@ class Unbroken:
         """The group goes on from here: what came before was taken, by us or by others."""
         for partition, offset in committed.items():
             self.done(partition, max(offset or 0, 0) - 1)
+
+    def restart(self, positions: Mapping[int, int]) -> None:
+        """Everything from here on is to be taken, though it may have been handed over before."""
+        self._next.update(positions)
 
     def done(self, partition: int, offset: int) -> None:
         """This record was taken, and what `before` gave for it."""

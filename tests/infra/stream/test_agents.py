@@ -11,13 +11,17 @@ import pytest
 from faust.types import TP
 
 from infra.settings import Settings
-from infra.stream.agents import in_batches, new_app, one_by_one
+from infra.stream.agents import Station, in_batches, new_app, one_by_one
 from infra.stream.shell import EXIT_CODE
 from infra.stream.unbroken import Unbroken
 
 
 async def nowhere(_assigned: Mapping[TP, int | None]) -> Mapping[TP, int]:
     return {}
+
+
+async def nothing(*_: int) -> list[tuple[int, bytes]]:
+    return []
 
 
 async def never(*_: int) -> list[tuple[int, bytes]]:
@@ -38,7 +42,7 @@ async def test_a_record_is_handed_over_with_its_place(app: faust.App) -> None:
     async def take(partition: int, offset: int, value: bytes) -> None:
         taken.append((partition, offset, value))
 
-    agent = one_by_one(app, app.topic("events", value_type=bytes), "advance", take)
+    agent = one_by_one(app, app.topic("events", value_type=bytes), Station("advance", take, Unbroken(nothing)))
     async with agent.test_context() as context:
         await context.put(b"one", partition=2)
         await context.put(b"two", partition=2)
@@ -59,7 +63,7 @@ async def test_what_was_passed_over_is_taken_before_what_comes_after_it(app: fau
 
     unbroken = Unbroken(missed)
     unbroken.begin({2: None, 3: 1})
-    agent = one_by_one(app, app.topic("inbox", value_type=bytes), "route", take, unbroken)
+    agent = one_by_one(app, app.topic("inbox", value_type=bytes), Station("route", take, unbroken))
     async with agent.test_context() as context:
         for partition in (2, 3, 2, 2, 3):
             await context.put(b"came", partition=partition)
@@ -98,7 +102,8 @@ async def test_notices_are_handed_over_together(app: faust.App) -> None:
 
 SCRIPT = """
 import asyncio, sys
-from infra.stream.agents import new_app, one_by_one
+from infra.stream.agents import Station, new_app, one_by_one
+from infra.stream.unbroken import Unbroken
 from infra.stream.shell import Fatal
 from infra.settings import Settings
 
@@ -111,7 +116,7 @@ async def take(partition, offset, value):
 async def main():
     app = new_app(Settings(kafka_url="kafka://127.0.0.1:9", partitions=1), "test", nowhere)
     app.flow_control.resume()
-    agent = one_by_one(app, app.topic("events", value_type=bytes), "advance", take)
+    agent = one_by_one(app, app.topic("events", value_type=bytes), Station("advance", take, Unbroken(take)))
     async with agent.test_context() as context:
         await context.put(b"one", partition=0)
     print("went on")

@@ -50,3 +50,12 @@ async def test_a_partition_of_which_nothing_was_committed_begins_at_its_beginnin
     reader.unbroken.begin({0: None})
     await reader.take(2)
     assert reader.taken == [0, 1, 2]
+
+
+async def test_what_was_handed_over_and_let_go_is_taken_again() -> None:
+    reader = Reader()
+    for offset in range(6):
+        await reader.take(offset)
+    reader.unbroken.restart({0: 3})
+    await reader.take(5)
+    assert reader.taken == [0, 1, 2, 3, 4, 5, 3, 4, 5]
