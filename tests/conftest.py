@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from hypothesis import settings
 from infra.bench.chaos_kafka import Absent
 from infra.embedded import free_port, start_broker, start_redis
 from infra.processes import RunningServer
-from tests.servers import start_kafka, start_real_redis
+from tests.servers import new_database, start_kafka, start_postgresql, start_real_redis
 
 settings.register_profile("quick", max_examples=200, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
@@ -69,6 +71,38 @@ def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServ
 def real_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running(start_real_redis, tmp_path_factory.mktemp("real-redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def real_postgresql() -> Iterator[RunningServer]:
+    # not below pytest's own directory, which only its owner may enter
+    with tempfile.TemporaryDirectory(prefix="rapport-postgresql-") as home:
+        Path(home).chmod(0o755)
+        with running(start_postgresql, Path(home)) as server:
+            yield server
+            # fast: without waiting for whoever is still connected
+            server.process.send_signal(signal.SIGINT)
+
+
+SQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+@pytest.fixture
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Gives the URL of a new, empty database of a kind."""
+
+    def made(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / 'rapport.db'}"
+        return new_database(request.getfixturevalue("real_postgresql").url)
+
+    return made
+
+
+@pytest.fixture(params=SQL)
+def database_url(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> str:
+    """The test runs twice: on a file and on PostgreSQL."""
+    return new_url(request.param)
 
 
 @pytest.fixture(scope="session", params=["embedded_broker", pytest.param("real_kafka", marks=pytest.mark.kafka)])

@@ -3,13 +3,22 @@
 Raises Absent, with the reason, when this machine cannot run one of them.
 """
 
+import os
+import secrets
 import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
 from infra.bench.chaos_kafka import Absent, Kafka
 from infra.embedded import OLDEST_REDIS, free_port, major, start_redis
-from infra.processes import RunningServer
+from infra.processes import Launch, RunningServer, spawn, until_ready
+
+# Debian keeps the programs of each version beside each other and off PATH
+DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
 
 
 def database(url: str, number: int) -> str:
@@ -30,3 +39,44 @@ async def start_real_redis(data_dir: Path) -> RunningServer:
 async def start_kafka(data_dir: Path) -> RunningServer:
     """One Apache Kafka node in KRaft mode, its log empty."""
     return await Kafka(data_dir).start()
+
+
+def _postgresql(program: str) -> str:
+    found = shutil.which(program) or next(iter(sorted(map(str, DEBIAN_POSTGRESQL.glob(f"*/bin/{program}")))), None)
+    if found is None:
+        raise Absent(f"no {program} on PATH or in {DEBIAN_POSTGRESQL} (Debian: apt-get install postgresql)")
+    return found
+
+
+async def start_postgresql(home: Path) -> RunningServer:
+    """A PostgreSQL server with an empty cluster in `home`, a directory that everybody may reach. It refuses to run as
+    root, so root lends it to the user that Debian's package made for it."""
+    lent = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups") if os.geteuid() == 0 else ()
+    data, port = home / "data", free_port()
+    if lent:
+        shutil.chown(home, "postgres", "postgres")
+    made = [*lent, _postgresql("initdb"), "--pgdata", str(data), "--username=rapport", "--auth=trust", "--no-sync"]
+    subprocess.run([*made, "--encoding=UTF8", "--no-locale"], check=True, capture_output=True, timeout=60)
+    kept = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "500"}
+    options = [part for name, value in kept.items() for part in ("-c", f"{name}={value}")]
+    command = (*lent, _postgresql("postgres"), "-D", str(data), "-p", str(port), *options)
+    url = f"postgresql+psycopg://rapport@127.0.0.1:{port}/postgres"
+
+    async def answers() -> bool:
+        try:
+            with create_engine(url).connect():
+                return True
+        except OperationalError:
+            return False
+
+    return await until_ready(spawn(Launch("postgresql", url, home, command)), answers)
+
+
+def new_database(url: str) -> str:
+    """The URL of a new, empty database on the same server."""
+    name = f"t{secrets.token_hex(8)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return urlsplit(url)._replace(path=f"/{name}").geturl()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,19 +20,21 @@ from engine.status_callback import (
 from infra.ledger_store import open_database
 from infra.ledger_store_callbacks import SqlCallbacks
 from infra.memory_callbacks import MemoryCallbacks
+from tests.conftest import SQL
 
 NOW = 1_790_000_000_000
 ONE = Callback("r-1", "https://controller.example/status", "https://rapport.example/o", "s", NOW + 10_000, NOW + 10)
 Opening = Callable[[], Callbacks]
 
 
-@pytest.fixture(params=["memory", "sql"])
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
+@pytest.fixture(params=["memory", *SQL])
+def opening(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> Opening:
     """Opens the keeper, as often as asked: of SQL each is another process's."""
     if request.param == "memory":
         kept = MemoryCallbacks()
         return lambda: kept
-    return lambda: SqlCallbacks(open_database(f"sqlite:///{tmp_path / 'callbacks.db'}"))
+    url = new_url(request.param)
+    return lambda: SqlCallbacks(open_database(url))
 
 
 def claimed(at: int) -> Callback:

@@ -3,7 +3,6 @@ forgotten."""
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -22,6 +21,7 @@ from engine.data_request import (
 from infra.ledger_store import open_database
 from infra.ledger_store_requests import SqlRequests
 from infra.memory_requests import MemoryRequests
+from tests.conftest import SQL
 
 NOW = 1_790_000_000_000
 SUBJECTS = (("a" * 16, "email"), ("b" * 16, "user_id"))
@@ -38,13 +38,14 @@ REQUEST = DataRequest(
 Opening = Callable[[], DataRequests]
 
 
-@pytest.fixture(params=["memory", "sql"])
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
+@pytest.fixture(params=["memory", *SQL])
+def opening(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> Opening:
     """Opens the keeper, as often as asked: of SQL each is another process's."""
     if request.param == "memory":
         kept = MemoryRequests()
         return lambda: kept
-    return lambda: SqlRequests(open_database(f"sqlite:///{tmp_path / 'requests.db'}"))
+    url = new_url(request.param)
+    return lambda: SqlRequests(open_database(url))
 
 
 async def test_an_id_is_kept_once(opening: Opening) -> None:

@@ -1,5 +1,6 @@
 """Double opt-ins behave the same in memory and in SQL."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,17 @@ from engine.opt_in import CONFIRMED, EXPIRED, PENDING, OptIn, OptIns, token_hash
 from infra.ledger_store import open_database
 from infra.ledger_store_tokens import SqlOptIns
 from infra.memory_opt_ins import MemoryOptIns
+from tests.conftest import SQL
 
 TOKEN = token_hash("Zt3vJ1o0QWkq6mS8b2xYd5uH")
 ASKED = OptIn("aaaaaaaaaaaaaaaa", ("marketing",), {"email": ("newsletter",)}, "web", "2026-01", 1000, 2000)
 
 
-@pytest.fixture(params=["memory", "sql"])
-def opt_ins(request: pytest.FixtureRequest, tmp_path: Path) -> OptIns:
+@pytest.fixture(params=["memory", *SQL])
+def opt_ins(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> OptIns:
     if request.param == "memory":
         return MemoryOptIns()
-    return SqlOptIns(open_database(f"sqlite:///{tmp_path / 'rapport.db'}"))
+    return SqlOptIns(open_database(new_url(request.param)))
 
 
 async def test_what_is_kept_is_found_by_its_hash(opt_ins: OptIns) -> None:

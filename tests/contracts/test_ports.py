@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -85,8 +84,8 @@ class TestMemoryKeys(KeysSuite):
 
 class TestSqlKeys(KeysSuite):
     @pytest.fixture(autouse=True)
-    def _placed(self, tmp_path: Path) -> None:
-        self.url = f"sqlite:///{tmp_path / 'keys.db'}"
+    def _placed(self, database_url: str) -> None:
+        self.url = database_url
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Keys]:

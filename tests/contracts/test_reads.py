@@ -1,7 +1,7 @@
 """What every keeper of the audit of reads promises: lines in order, found by person and by key; and what the one in SQL
 promises beside it: nothing is lost while the database is away or when the process stops in good order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from infra import ledger_store_reads
 from infra.ledger_store import open_database
 from infra.ledger_store_reads import SqlReads
 from infra.memory_reads import MemoryReads
+from tests.conftest import SQL
 
 NOW = 1_790_000_000_000
 
@@ -25,12 +26,12 @@ def database(path: Path) -> sqlalchemy.Engine:
     return open_database(f"sqlite:///{path / 'reads.db'}")
 
 
-@pytest.fixture(params=["memory", "sql"])
-async def reads(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Reads]:
+@pytest.fixture(params=["memory", *SQL])
+async def reads(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> AsyncIterator[Reads]:
     if request.param == "memory":
         yield MemoryReads()
         return
-    opened = SqlReads(database(tmp_path))
+    opened = SqlReads(open_database(new_url(request.param)))
     await opened.begin()
     yield opened
     await opened.end()

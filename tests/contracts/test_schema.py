@@ -2,6 +2,7 @@
 taken over with what it holds, and what is not ours is left alone."""
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ for path in sorted(STEPS.parent.glob("ledger_store*.py")):
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'rapport.db'}"
+def url(database_url: str) -> str:
+    return database_url
 
 
 def shape(engine: Engine) -> dict[str, Any]:
@@ -53,9 +54,11 @@ def version(engine: Engine) -> str:
         return version_of(connection)
 
 
-def test_a_new_database_is_what_the_programs_tables_say(url: str, tmp_path: Path) -> None:
+def test_a_new_database_is_what_the_programs_tables_say(
+    url: str, new_url: Callable[[str], str], tmp_path: Path
+) -> None:
     made = open_database(url)
-    wanted = plain(f"sqlite:///{tmp_path / 'wanted.db'}")
+    wanted = plain(new_url("postgresql") if url.startswith("postgresql") else f"sqlite:///{tmp_path / 'wanted.db'}")
     assert shape(made) == shape(wanted)
     assert set(shape(made)) == {
         *("api_keys", "audit", "consent_head", "consent_ledger", "data_requests", "erasures", "opt_ins", "reads"),

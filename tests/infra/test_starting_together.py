@@ -9,6 +9,7 @@ import pytest
 from engine.ports import ApiKey
 from infra.ledger_store import SqlKeys, open_database
 from infra.ledger_store_consent import open_ledger
+from tests.conftest import SQL
 
 TOGETHER, ROUNDS = 4, 5
 
@@ -26,11 +27,15 @@ def _start(open_one: Callable[[str], None], url: str, barrier: "multiprocessing.
     open_one(url)
 
 
+@pytest.mark.parametrize("kind", SQL)
 @pytest.mark.parametrize("open_one", [_keys, _ledger])
-def test_all_of_them_find_tables_and_keys(open_one: Callable[[str], None], tmp_path: Path) -> None:
+def test_all_of_them_find_tables_and_keys(
+    open_one: Callable[[str], None], kind: str, new_url: Callable[[str], str], tmp_path: Path
+) -> None:
     context = multiprocessing.get_context("fork")
     for number in range(ROUNDS):
-        url, barrier = f"sqlite:///{tmp_path / str(number)}.db", context.Barrier(TOGETHER)
+        url = f"sqlite:///{tmp_path / str(number)}.db" if kind == "sqlite" else new_url(kind)
+        barrier = context.Barrier(TOGETHER)
         processes = [context.Process(target=_start, args=(open_one, url, barrier)) for _ in range(TOGETHER)]
         for process in processes:
             process.start()

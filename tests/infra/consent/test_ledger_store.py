@@ -14,13 +14,9 @@ from infra.settings import Settings
 from tests.infra.consent.place import A, B, no, yes
 
 
-def url(home: Path) -> str:
-    return f"sqlite:///{home / 'rapport.db'}"
-
-
 @pytest.fixture
-def ledger(tmp_path: Path) -> ConsentLedger:
-    return ConsentLedger(open_ledger(url(tmp_path)), lambda: 5)
+def ledger(database_url: str) -> ConsentLedger:
+    return ConsentLedger(open_ledger(database_url), lambda: 5)
 
 
 def draft(row: str, subject: str = A, at: int = 1) -> Draft:
@@ -32,10 +28,10 @@ async def filled(ledger: ConsentLedger, rows: int = 6) -> None:
         await ledger.commit(Commit([draft(f"r{n}", (A, B)[n % 2], n)], [A, B]))
 
 
-async def test_a_row_is_there_when_the_commit_returns(ledger: ConsentLedger, tmp_path: Path) -> None:
+async def test_a_row_is_there_when_the_commit_returns(ledger: ConsentLedger, database_url: str) -> None:
     held = await ledger.commit(Commit([draft("r1"), draft("r2", B)], [A, B]))
     assert (held[A].version, held[B].version) == (1, 2)
-    other = ConsentLedger(open_ledger(url(tmp_path)), lambda: 5)
+    other = ConsentLedger(open_ledger(database_url), lambda: 5)
     assert await other.held([A, B]) == held
     said = saying_of((await other.rows([A]))[0])
     assert said is not None
@@ -48,8 +44,8 @@ async def test_the_same_row_again_writes_nothing(ledger: ConsentLedger) -> None:
     assert (await ledger.head()).seq == 1
 
 
-async def test_writers_of_several_processes_make_one_chain(tmp_path: Path) -> None:
-    ledgers = [ConsentLedger(open_ledger(url(tmp_path)), lambda: 5) for _ in range(3)]
+async def test_writers_of_several_processes_make_one_chain(database_url: str) -> None:
+    ledgers = [ConsentLedger(open_ledger(database_url), lambda: 5) for _ in range(3)]
     people = [f"{n:026d}" for n in range(60)]
     commits = [
         ledgers[n % 3].commit(Commit([draft(f"{n}-{turn}", who, turn)], [who]))
@@ -61,8 +57,8 @@ async def test_writers_of_several_processes_make_one_chain(tmp_path: Path) -> No
     assert (found.rows, found.broken) == (120, None)
 
 
-async def test_of_two_who_read_the_same_only_one_is_taken(tmp_path: Path) -> None:
-    ledgers = [ConsentLedger(open_ledger(url(tmp_path)), lambda: 5) for _ in range(2)]
+async def test_of_two_who_read_the_same_only_one_is_taken(database_url: str) -> None:
+    ledgers = [ConsentLedger(open_ledger(database_url), lambda: 5) for _ in range(2)]
     tries = [one.commit(Commit([draft(f"r{n}", A, 2 * n + 1)], [A], {A: 0})) for n, one in enumerate(ledgers)]
     answers = await asyncio.gather(*tries, return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in answers) == ["Stale", "dict"]
@@ -79,9 +75,9 @@ async def test_a_refused_condition_does_not_hold_up_the_others(ledger: ConsentLe
     assert (await ledger.held([A, B])).keys() == {B}
 
 
-async def test_doctor_names_the_first_broken_row(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, database_url=url(tmp_path))
-    engine = open_ledger(url(tmp_path))
+async def test_doctor_names_the_first_broken_row(tmp_path: Path, database_url: str) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database_url)
+    engine = open_ledger(database_url)
     ledger = ConsentLedger(engine, lambda: 5)
     await filled(ledger)
     found = {finding.name: finding for finding in await examine(settings)}["consent ledger"]
@@ -95,9 +91,9 @@ async def test_doctor_names_the_first_broken_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", range(1, 7))
-async def test_any_row_that_is_taken_out_is_missed(ledger: ConsentLedger, tmp_path: Path, row: int) -> None:
+async def test_any_row_that_is_taken_out_is_missed(ledger: ConsentLedger, database_url: str, row: int) -> None:
     await filled(ledger)
-    with open_ledger(url(tmp_path)).begin() as connection:
+    with open_ledger(database_url).begin() as connection:
         connection.execute(delete(ROWS).where(ROWS.c.seq == row))
     assert ledger.verify().broken == row
 
@@ -114,17 +110,17 @@ FORGED: dict[str, bytes | str] = {
 
 @pytest.mark.parametrize("field", FORGED)
 async def test_any_forged_field_of_any_row_is_named_also_after_an_erasure(
-    ledger: ConsentLedger, tmp_path: Path, field: str
+    ledger: ConsentLedger, database_url: str, field: str
 ) -> None:
     await filled(ledger)
     assert ledger.erase_payloads([A]) == 3
     column = ROWS.c[field]
-    with open_ledger(url(tmp_path)).begin() as connection:
+    with open_ledger(database_url).begin() as connection:
         written = {row.seq: row[1] for row in connection.execute(select(ROWS.c.seq, column))}
     assert len(written) == 7
     for seq, before in written.items():
         for value, broken in ((FORGED[field], seq), (before, None)):
-            with open_ledger(url(tmp_path)).begin() as connection:
+            with open_ledger(database_url).begin() as connection:
                 connection.execute(update(ROWS).where(ROWS.c.seq == seq).values({column: value}))
             assert ledger.verify().broken == broken
 
