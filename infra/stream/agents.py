@@ -11,7 +11,7 @@ import msgspec
 from infra.settings import Settings
 from infra.stream.assignor import WholeAssignor
 from infra.stream.shell import give_up
-from infra.stream.transport import Positions, WatermarkTransport
+from infra.stream.transport import Positions, WatermarkTransport, may_commit
 from infra.stream.unbroken import Unbroken
 
 Take = Callable[[int, int, bytes], Awaitable[None]]
@@ -80,6 +80,7 @@ def one_by_one(app: faust.App, topic: Any, station: Station) -> Any:
             try:
                 for offset, value in await unbroken.before(message.partition, message.offset):
                     await take(message.partition, offset, value)
+                    await may_commit(app, message.tp, offset)
                 await take(message.partition, message.offset, event.value or b"")
                 unbroken.done(message.partition, message.offset)
             # the one broad catch of this loop: an exception that left it would lose the record
@@ -98,7 +99,9 @@ def in_batches(app: faust.App, topic: Any, take: TakeMany, unbroken: Unbroken, w
                 values: list[bytes] = []
                 for event in events:
                     message = event.message
-                    values += [value for _, value in await unbroken.before(message.partition, message.offset)]
+                    for offset, value in await unbroken.before(message.partition, message.offset):
+                        values.append(value)
+                        await may_commit(app, message.tp, offset)
                     values.append(event.value or b"")
                     unbroken.done(message.partition, message.offset)
                 await take([value for value in values if value])

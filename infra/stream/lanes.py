@@ -41,7 +41,9 @@ class Lanes:
                 records.append(queue.get_nowait())
                 size += len(records[-1][1])
             try:
-                await self._take_all(partition, records)
+                # whoever waited to put something in while this lane was let go puts it in now
+                if self._queues.get(partition) is queue:
+                    await self._take_all(partition, records)
             # the one broad catch of this loop: a record that failed must end the process, not be passed over
             except Exception as error:  # noqa: BLE001
                 give_up(self._station, error)

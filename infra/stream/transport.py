@@ -4,6 +4,7 @@ Knows positions, nothing of what is consumed."""
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, cast
 
+import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -48,3 +49,8 @@ class WatermarkTransport(driver.Transport):
         super().__init__(url, app)
         self.positions = positions
         self.fetch_wait_ms = fetch_wait_ms
+
+
+async def may_commit(app: faust.App, tp: TP, offset: int) -> None:
+    """A record was taken that Faust did not hand over: the group may commit past it."""
+    await cast(Any, app.consumer)._add_gap(tp, offset, offset)
