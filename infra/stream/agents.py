@@ -2,6 +2,8 @@
 inside the loop's body, because an exception that leaves it would cost the record."""
 
 import logging
+import os
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +19,8 @@ from infra.stream.unbroken import Unbroken
 Take = Callable[[int, int, bytes], Awaitable[None]]
 TakeMany = Callable[[list[bytes]], Awaitable[None]]
 BATCH_RECORDS = 64
+# less than the half minute that Kubernetes and systemd leave
+ENDED_SECONDS = 20.0
 PUBLISH = "publish"
 
 
@@ -50,7 +54,15 @@ def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
     )
     app.transport = WatermarkTransport(app.conf.broker_consumer, app, positions, wait)
     app.task()(_plain_logging(settings.log_level))
+    app.on_before_shutdown.connect(_end_soon)
     return app
+
+
+async def _end_soon(*_: Any, **__: Any) -> None:
+    """Faust waits a minute for a broker that is away. What is not done by then is done by whoever goes on."""
+    waited = threading.Timer(ENDED_SECONDS, os._exit, (0,))
+    waited.daemon = True
+    waited.start()
 
 
 def _plain_logging(level: str) -> Callable[[], Awaitable[None]]:
