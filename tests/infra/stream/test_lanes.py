@@ -67,7 +67,8 @@ async def test_letting_go_finishes_what_is_under_way_and_drops_the_rest() -> Non
     await lanes.let_go(1.0)
 
 
-async def test_a_full_lane_makes_the_stream_wait() -> None:
+async def full() -> tuple[Taken, Lanes, asyncio.Task[None]]:
+    """A lane that takes nothing for now, full, with one more record waiting before it."""
     taken = Taken()
     taken.gates[0] = asyncio.Event()
     lanes = Lanes("test", taken)
@@ -78,25 +79,21 @@ async def test_a_full_lane_makes_the_stream_wait() -> None:
     waiting = asyncio.create_task(lanes.put(0, AHEAD + 1, b"x"))
     await asyncio.sleep(0.01)
     assert not waiting.done()
+    return taken, lanes, waiting
+
+
+async def test_a_full_lane_makes_the_stream_wait() -> None:
+    taken, lanes, waiting = await full()
     taken.gates[0].set()
     await asyncio.wait_for(waiting, 5.0)
     await lanes.let_go(1.0)
 
 
 async def test_what_waits_before_a_full_lane_is_dropped_with_it() -> None:
-    taken = Taken()
-    gate = taken.gates[0] = asyncio.Event()
-    lanes = Lanes("test", taken)
-    await lanes.put(0, 0, b"x")
-    await asyncio.sleep(0)
-    for offset in range(1, AHEAD + 1):
-        await lanes.put(0, offset, b"x")
-    waiting = asyncio.create_task(lanes.put(0, AHEAD + 1, b"x"))
-    await asyncio.sleep(0)
-    assert not waiting.done()
+    taken, lanes, waiting = await full()
     going = asyncio.create_task(lanes.let_go(5.0))
     await asyncio.sleep(0.01)
-    gate.set()
+    taken.gates[0].set()
     await asyncio.gather(waiting, going)
     assert taken.batches == [(0, [0])]
     await lanes.put(0, 1, b"x")
