@@ -36,7 +36,7 @@ PARAMETERS: dict[str, Any] = {
     "max_cat_to_onehot": 4,
 }
 # Reason × action as one category of many small cells: greedy splits find the good ones where heavy smoothing keeps the
-# lucky ones out. This overtakes the trees above once there are about 10,000 decisions; the mean of both beats either.
+# lucky ones out. This overtakes the trees above once there are about 10,000 decisions; the mean is never far behind.
 CROSSED: dict[str, Any] = {"extra_trees": False, "num_leaves": 12, "cat_smooth": 10.0, "cat_l2": 10.0}
 # Every decision is learned from twice, the second time for so much and not told which action it was: what the trees
 # say of an action they never met then rests on its attributes, not on whatever side of a split the unknown falls to.
