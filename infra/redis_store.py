@@ -70,14 +70,28 @@ def connect(url: str, runs: Runs | None = None) -> RedisClient:
     since the keys of one call share a slot. `runs` learns which runs of the server it speaks to."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
     options: dict[str, Any] = {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "retry": retry}
-    if runs is not None:
-        options["redis_connect_func"] = runs.meet
     address, clustered = nearest(url)
     if clustered:
-        return RedisCluster.from_url(address, **options)
+        return _meeting(RedisCluster.from_url(address, **options), runs)
+    if runs is not None:
+        options["redis_connect_func"] = runs.meet
     options["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
     # a crowd waits for a connection instead of being refused one
     return Redis.from_pool(BlockingConnectionPool.from_url(address, max_connections=64, timeout=SECONDS, **options))
+
+
+def _meeting(cluster: RedisCluster, runs: Runs | None) -> RedisCluster:
+    """A cluster's client takes no function to call on connecting, but its connections do."""
+    if runs is not None:
+        holders = (cluster, cluster.nodes_manager, *cluster.nodes_manager.startup_nodes.values())
+        for holder in holders:
+            holder.connection_kwargs["redis_connect_func"] = runs.meet
+    return cluster
+
+
+def mget(pipe: Any, keys: Sequence[str]) -> None:
+    """MGET within a pipeline. A cluster's pipeline refuses the method; the command it takes where keys share a slot."""
+    pipe.execute_command("MGET", *keys)
 
 
 def nearest(url: str) -> tuple[str, bool]:
@@ -162,7 +176,7 @@ class RedisPeople:
         pipe = self._redis.pipeline(transaction=False)
         for identity in wanted:
             at = self._at(identity)
-            pipe.mget((fragment_key(at, identity), index_key(at, identity)))
+            mget(pipe, (fragment_key(at, identity), index_key(at, identity)))
             pipe.hgetall(consent_key(at, identity))
         answers = await pipe.execute()
         parts = {identity: (answers[2 * n][0], answers[2 * n + 1]) for n, identity in enumerate(wanted)}
@@ -197,7 +211,7 @@ class RedisPeople:
             together.setdefault(self._at(identity), []).append(identity)
         pipe = self._redis.pipeline(transaction=False)
         for at, some in together.items():
-            pipe.mget([fragment_key(at, identity) for identity in some])
+            mget(pipe, [fragment_key(at, identity) for identity in some])
         for identity in identities:
             pipe.hgetall(consent_key(self._at(identity), identity))
         answers = await pipe.execute()

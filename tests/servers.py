@@ -3,18 +3,21 @@
 Raises Absent, with the reason, when this machine cannot run one of them.
 """
 
+import asyncio
 import os
 import secrets
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from redis.asyncio import Redis
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from infra.bench.chaos_kafka import Absent, Kafka
-from infra.embedded import OLDEST_REDIS, free_port, major, start_redis
+from infra.embedded import OLDEST_REDIS, free_port, major, redis_answers, start_redis
 from infra.processes import Launch, RunningServer, spawn, until_ready
 
 # Debian keeps the programs of each version beside each other and off PATH
@@ -80,3 +83,44 @@ def new_database(url: str) -> str:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+SLOTS, NODES = 16_384, 3
+
+
+async def start_redis_cluster(data_dir: Path) -> list[RunningServer]:
+    """Three `redis-server` nodes that share the slots of a cluster out; `cluster_url` is where clients begin."""
+    executable = shutil.which("redis-server")
+    if executable is None or major(executable) < OLDEST_REDIS:
+        raise Absent(f"no redis-server of version {OLDEST_REDIS} or later on PATH")
+    nodes = []
+    for number in range(NODES):
+        home, port = data_dir / str(number), free_port()
+        home.mkdir()
+        command = (executable, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home), "--save", "")
+        # the default bus port is out of range for many free ports
+        bus = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+        server = spawn(Launch(f"redis-{number}", f"redis://127.0.0.1:{port}/0", home, (*command, *bus)))
+        nodes.append(await until_ready(server, partial(redis_answers, port, server.pid)))
+    await _share_out(nodes)
+    return nodes
+
+
+async def _share_out(nodes: list[RunningServer]) -> None:
+    clients = [Redis.from_url(node.url) for node in nodes]
+    first = urlsplit(nodes[0].url)
+    bus = int((await clients[0].config_get("cluster-port"))["cluster-port"])
+    edges = [SLOTS * number // NODES for number in range(NODES + 1)]
+    for client, begin, end in zip(clients, edges, edges[1:], strict=False):
+        await client.execute_command("CLUSTER ADDSLOTSRANGE", begin, end - 1)
+        if client is not clients[0]:
+            await client.execute_command("CLUSTER MEET", first.hostname, first.port, bus)
+    for client in clients:
+        # reason: there is nothing to wait for but the answer
+        while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await client.aclose()
+
+
+def cluster_url(nodes: list[RunningServer]) -> str:
+    return f"{nodes[0].url}?cluster=true"
