@@ -83,7 +83,7 @@ def connect(url: str, runs: Runs | None = None) -> RedisClient:
 def _meeting(cluster: RedisCluster, runs: Runs | None) -> RedisCluster:
     """A cluster's client takes no function to call on connecting, but its connections do."""
     if runs is not None:
-        holders = (cluster, cluster.nodes_manager, *cluster.nodes_manager.startup_nodes.values())
+        holders: tuple[Any, ...] = (cluster, cluster.nodes_manager, *cluster.nodes_manager.startup_nodes.values())
         for holder in holders:
             holder.connection_kwargs["redis_connect_func"] = runs.meet
     return cluster

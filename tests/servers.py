@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
@@ -107,7 +108,7 @@ async def start_redis_cluster(data_dir: Path) -> list[RunningServer]:
 
 
 async def _share_out(nodes: list[RunningServer]) -> None:
-    clients = [Redis.from_url(node.url) for node in nodes]
+    clients: list[Any] = [Redis.from_url(node.url) for node in nodes]
     first = urlsplit(nodes[0].url)
     bus = int((await clients[0].config_get("cluster-port"))["cluster-port"])
     edges = [SLOTS * number // NODES for number in range(NODES + 1)]
