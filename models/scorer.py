@@ -127,7 +127,8 @@ def _predict(booster: lightgbm.Booster, encoded: Rows, *, pred_contrib: bool) ->
     said = booster.predict(
         encoded, raw_score=not pred_contrib, pred_contrib=pred_contrib, num_threads=1, validate_features=False
     )
-    return np.asarray(said, dtype=np.float64).reshape(len(encoded), -1)
+    width = booster.num_feature() + 1 if pred_contrib else 1
+    return np.asarray(said, dtype=np.float64).reshape(len(encoded), width)
 
 
 def gains_of(boosters: Boosters, encoding: Encoding) -> dict[str, float]:

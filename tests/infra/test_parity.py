@@ -1,6 +1,7 @@
 """Law 7: refolding the archive to the recorded positions gives the values that were used, and where a feature's code
 changed in between, that feature is found and named."""
 
+import os
 import random
 from collections.abc import Callable
 from itertools import groupby
@@ -17,17 +18,22 @@ from engine.events import Event
 from engine.records import DecisionRecord, Record, decision_event, encode
 from features.spec import COLUMNS, INDEX
 from infra.archive import Archive
+from infra.archive_parity import sampled_decisions
 from infra.model_store import ModelStore
 from infra.parity import NOT_ARCHIVED, Sample, measure
 from infra.redis_store_stream import TailEntry
+from infra.replaying import open_past
 from infra.rules_store import RulesStore
 from infra.settings import Settings
 from models.parity import blocking
+from models.replay import replay
 from models.serving import Ask, Setting, decide
 from tests.api.world import ADMIN, WRITE, Rig
 
 EVENTS = ("Order Completed", "Product Viewed", "Support Contact", "Complaint Filed", "Session Started")
 HOUR = 3_600_000
+# eight decisions each; ten thousand are looked at where RAPPORT_HYPOTHESIS is thorough
+PEOPLE, SAMPLED = (1250, 10_000) if os.environ.get("RAPPORT_HYPOTHESIS") == "thorough" else (25, 150)
 Changed = Callable[[DecisionRecord], DecisionRecord]
 
 
@@ -93,11 +99,14 @@ def _records(rig: Rig) -> list[tuple[Any, int, bytes]]:
 
 async def test_what_was_used_is_what_the_archive_gives(tmp_path: Path) -> None:
     rig = Rig()
-    await lived(rig, 25)
-    found = measure(archived(rig, tmp_path), rig.clock(), Sample(150))
-    assert (found.decisions, found.left_out, found.above(0.0)) == (150, {}, {})
-    assert found.features["trait_age"].compared > 500
+    await lived(rig, PEOPLE)
+    settings = archived(rig, tmp_path)
+    found = measure(settings, rig.clock(), Sample(SAMPLED))
+    assert (found.decisions, found.left_out, found.above(0.0)) == (SAMPLED, {}, {})
+    assert found.features["trait_age"].compared > 3 * SAMPLED
     assert ModelStore(tmp_path / "models").parity() == found
+    past = open_past(settings)
+    assert all(replay(one, past).identical for one in sampled_decisions(settings.archive, SAMPLED, "", 0))
     assert blocking(found, dict.fromkeys(COLUMNS, "")) == ""
 
 

@@ -76,3 +76,8 @@ def test_both_decide_the_version() -> None:
     options = msgspec.structs.replace(QUICK.learning, seed=QUICK.learning.seed + 1)
     again = train(small_table(), NOW, DAY, msgspec.structs.replace(QUICK, learning=options))
     assert again.version != small_training().version
+
+
+def test_no_rows_have_no_probabilities() -> None:
+    model = load_model(small_training().files)
+    assert model.probabilities(some(model)[:0]).shape == (0,)
