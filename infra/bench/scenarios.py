@@ -30,7 +30,8 @@ CHANGING = Plan(
     judged_from=RECOVERED,
     changed=CHANGED,
 )
-GROWING = Plan(0, decisions=16_000, judged_from=15_500, added=(NEWCOMER, 15_000))
+ADDED = 15_000
+GROWING = Plan(0, decisions=ADDED + 1000, judged_from=ADDED + 500, added=(NEWCOMER, ADDED))
 
 
 def played(plan: Plan, configuration: Configuration, say: Say) -> Curve:
@@ -65,8 +66,8 @@ def rows(seeds: Sequence[int], say: Say) -> list[Row]:
     before = ", ".join(f"{percent(one, CHANGED - 1000, CHANGED):.0f}" for one in changing.values())
     fallen = ", ".join(f"{percent(one, CHANGED, CHANGED + 1000):.0f}" for one in changing.values())
     promoted = ", ".join(str(sum(t.promoted for t in one.trained)) for one in usual.values())
-    begin = 15_000
-    wanted = ", ".join(str(int((one.best[begin + 500 : begin + 1000] == place).sum())) for one in growing.values())
+    first, last = GROWING.judged_from, GROWING.decisions
+    wanted = ", ".join(str(int((one.best[first:last] == place).sum())) for one in growing.values())
     return [
         _row(
             "of the way from uniform to oracle, decisions 15,001 to 20,000",
@@ -82,7 +83,7 @@ def rows(seeds: Sequence[int], say: Say) -> list[Row]:
         ),
         _row(
             f"of those in which the new {NEWCOMER} is best show it, decisions 501 to 1,000 with it",
-            {seed: found(one, place, begin + 500, begin + 1000) for seed, one in growing.items()},
+            {seed: found(one, place, first, last) for seed, one in growing.items()},
             60.0,
             f"it is best in {wanted}; no training since it came",
         ),

@@ -39,8 +39,8 @@ from models.scorer import (
 EXAMPLES = 8000
 # trees and leaves of what is learned as it is and of what is crossed with the action
 PLAIN, CROSSED = (200, 31), (70, 12)
-PARAMETERS = {"objective": "binary", "min_data_in_leaf": 5, "seed": 7, "verbose": -1, "num_threads": 2}
 SEED = 7
+PARAMETERS = {"objective": "binary", "min_data_in_leaf": 5, "seed": SEED, "verbose": -1, "num_threads": 2}
 VERSION = "bench"
 SMALL, LARGE = "bench_20", "bench_200"
 PURPOSES = ("service", "service", "personalization", "marketing")

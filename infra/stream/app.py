@@ -207,10 +207,13 @@ def fold_app(settings: Settings) -> faust.App:
     """The app that folds: agents `advance`, `relate` and `route`."""
     worker = Worker(settings)
     app = new_app(settings, "fold", worker.positions)
-    topics = {name: app.topic(worker.topic(name), value_type=bytes, internal=False) for name in (EVENTS, LINKS, INBOX)}
-    stations = ((EVENTS, "advance", worker.lanes.put), (LINKS, "relate", worker.relate))
-    for name, station, take in (*stations, (INBOX, "route", Router(worker.inside).take)):
-        one_by_one(app, topics[name], Station(station, take, worker.read[name]))
+    for name, station, take in (
+        (EVENTS, "advance", worker.lanes.put),
+        (LINKS, "relate", worker.relate),
+        (INBOX, "route", Router(worker.inside).take),
+    ):
+        source = app.topic(worker.topic(name), value_type=bytes, internal=False)
+        one_by_one(app, source, Station(station, take, worker.read[name]))
     app.task()(worker.heartbeat)
     app.on_partitions_revoked.connect(_letting_go(worker))
     app.on_before_shutdown.connect(_closing(worker))

@@ -82,6 +82,14 @@ def test_one_placement_can_be_asked_for() -> None:
     assert examples([record], {}, elsewhere).left_out == {"another placement": 1}
 
 
+def test_what_was_decided_before_a_moment_can_be_left_out() -> None:
+    record = one()
+    outcomes = {record.decision_id: [said(record, 1, "presented")]}
+    later, now = (msgspec.structs.replace(SCOPE, since=record.at + ms) for ms in (1, 0))
+    assert examples([record], outcomes, later).left_out == {"decided too long ago": 1}
+    assert len(examples([record], outcomes, now)) == 1
+
+
 def test_vectors_of_another_spec_are_not_mixed_in() -> None:
     record = msgspec.structs.replace(one(), spec_hash="old")
     outcomes = {record.decision_id: [said(record, 1, "presented")]}
