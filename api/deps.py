@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from api.errors import Problem
 from api.session import COOKIE, CSRF_HEADER, SAFE_METHODS, Session, is_csrf_token, unseal
+from api.way import Way
 from engine.allocation import Allocation
 from engine.audit import Reads
 from engine.catalog import Catalogue
@@ -125,6 +126,7 @@ class World:
     clock: Callable[[], int]
     promote: Callable[[str, bool], Awaitable[Mapping[str, Any]]]
     limits: Limits = field(default_factory=Limits)
+    way: Way = field(default_factory=Way)
 
     @property
     def now(self) -> Configured:

@@ -1,7 +1,7 @@
 """Decisions that keep the caps exactly, however many are made at once: decide, have the approaches promised, and decide
 again where others were faster. Without caps nothing is asked of anybody."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -10,9 +10,10 @@ from engine.ports import Reservations, Unavailable
 from engine.records import DecisionRecord
 from engine.reservation import Reserved, limited, token
 from models.reserving import promises, taking
-from models.serving import Ask, Setting, decide_many
+from models.serving import Ask, Setting, deciding
 
 ROUNDS = 64
+Between = Callable[[], Awaitable[None]]
 
 
 class Posed(msgspec.Struct, frozen=True, eq=False):
@@ -27,36 +28,49 @@ class Posed(msgspec.Struct, frozen=True, eq=False):
         return limited(catalogue.placements[self.ask.placement], catalogue)
 
 
-def decided(posed: Sequence[Posed]) -> list[DecisionRecord]:
+async def decided(posed: Sequence[Posed], between: Between) -> list[DecisionRecord]:
     """One record per ask, in order: one call of the model for all that share a setting."""
     groups: dict[tuple[int, int], list[int]] = {}
     for place, one in enumerate(posed):
         groups.setdefault((id(one.setting.catalogue), id(one.setting.model)), []).append(place)
     found: dict[int, DecisionRecord] = {}
     for places in groups.values():
-        records = decide_many([posed[i].ask for i in places], posed[places[0]].setting)
+        records = await _in_pieces(deciding([posed[i].ask for i in places], posed[places[0]].setting), between)
         found.update(zip(places, records, strict=True))
     return [found[place] for place in range(len(posed))]
 
 
-async def decided_within_caps(posed: Sequence[Posed], reservations: Reservations) -> list[DecisionRecord]:
-    """The same; whatever a capped placement answers is promised by then. Raises `Unavailable`."""
+async def _in_pieces(pieces: Generator[None, None, list[DecisionRecord]], between: Between) -> list[DecisionRecord]:
+    while True:
+        await between()
+        try:
+            next(pieces)
+        except StopIteration as ended:
+            made: list[DecisionRecord] = ended.value
+            return made
+
+
+async def decided_within_caps(
+    posed: Sequence[Posed], reservations: Reservations, between: Between
+) -> list[DecisionRecord]:
+    """The same; whatever a capped placement answers is promised by then. `between` is awaited before every piece of the
+    work, for whoever goes first. Raises `Unavailable`."""
     waiting = [place for place, one in enumerate(posed) if one.capped]
     free = sorted(set(range(len(posed))).difference(waiting))
-    found = dict(zip(free, decided([posed[i] for i in free]), strict=True))
+    found = dict(zip(free, await decided([posed[i] for i in free], between), strict=True))
     for _ in range(ROUNDS):
         if not waiting:
             return [found[place] for place in range(len(posed))]
-        tried = await _tried([posed[place] for place in waiting], reservations)
+        tried = await _tried([posed[place] for place in waiting], reservations, between)
         found.update((place, record) for place, record in zip(waiting, tried, strict=True) if record is not None)
         waiting = [place for place in waiting if place not in found]
     raise Unavailable("too many decisions about one person at the same time; try again in a moment")
 
 
-async def _tried(posed: Sequence[Posed], reservations: Reservations) -> list[DecisionRecord | None]:
+async def _tried(posed: Sequence[Posed], reservations: Reservations, between: Between) -> list[DecisionRecord | None]:
     """Each decision with what is promised right now; None where somebody else was faster with what it wanted."""
     promised = await reservations.promised([one.ask.view for one in posed], max(one.ask.at for one in posed))
-    records = decided([_with(one, reserved) for one, reserved in zip(posed, promised, strict=True)])
+    records = await decided([_with(one, reserved) for one, reserved in zip(posed, promised, strict=True)], between)
     wanted = [
         (place, taking(record, one.ask.view, reserved, one.setting.catalogue))
         for place, (record, one, reserved) in enumerate(zip(records, posed, promised, strict=True))

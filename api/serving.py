@@ -3,7 +3,7 @@ the serving model; no adapter."""
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -14,9 +14,11 @@ from api.promising import Posed, decided_within_caps, kept
 from api.reading import is_plain
 from api.refusal import Refused
 from api.schemas import DecisionAsk
+from api.together import Together
 from engine.catalog import Catalogue
 from engine.decision_id import decided_at, decision_id, is_decision_id
 from engine.errors import InvalidReference
+from engine.events import Event
 from engine.identifiers import Identifier, parse_reference
 from engine.ports import CrossFeatures, PersonView, Unavailable
 from engine.records import DecisionRecord, decision_event
@@ -26,6 +28,8 @@ from models.serving import Ask, Setting
 CROSS_AGE_MS = 1000
 PATIENCE_MS = 60_000
 LOOKS = 2
+# so many decisions of a long list share a call of the model, which keeps everybody else on the loop waiting
+FEW = 8
 
 
 class CrossCache:
@@ -62,6 +66,7 @@ class Serving:
         self.world = world
         self._cross = CrossCache(world.cross)
         self._dealer = Dealer(world.past)
+        self._together = Together(self._decide_now)
         self._allocations = (world.now.allocation,) * 2
 
     async def setting(self) -> Setting:
@@ -73,40 +78,51 @@ class Serving:
         return Setting(current.catalogue, current.purposes, self.world.live_model.current(), counts)
 
     async def decide(self, ask: DecisionAsk) -> DecisionRecord:
-        """One decision, acknowledged by the log before it is returned."""
-        setting = await self.setting()
-        refused = problem_with(ask, setting.catalogue)
-        if refused is not None:
-            raise Problem(400, refused.code, refused.message)
-        view = await self.world.people.person(reference(self.world, ask.profile).id)
-        return await self.decide_for(ask, view, setting)
+        """One decision, acknowledged by the log before it is returned. Raises `Problem` for what cannot be decided."""
+        found = await self._together.ask(ask)
+        if isinstance(found, Refused):
+            raise Problem(400, found.code, found.message)
+        return found
+
+    async def _decide_now(self, asks: Sequence[DecisionAsk]) -> list[DecisionRecord | Refused]:
+        return await self._decided(asks, lambda events: self.world.log.append_now(*events))
 
     async def decide_for(self, ask: DecisionAsk, view: PersonView, setting: Setting) -> DecisionRecord:
         """The same for a person who was read already."""
         posed = [await self._posed(ask, view, setting)]
-        records = await decided_within_caps(posed, self.world.reservations)
+        records = await self._within_caps(posed)
         async with kept(posed, records, self.world.reservations):
             await self.world.log.append_now(decision_event(records[0]))
         return records[0]
 
     async def unlogged(self, ask: DecisionAsk, view: PersonView, setting: Setting) -> DecisionRecord:
         """The same at a placement without caps, for a caller who logs it before answering."""
-        [record] = await decided_within_caps([await self._posed(ask, view, setting)], self.world.reservations)
+        [record] = await self._within_caps([await self._posed(ask, view, setting)])
         return record
 
     async def decide_many(self, asks: Sequence[DecisionAsk]) -> list[DecisionRecord | Refused]:
-        """One answer per ask, in order: people in one read, one call of the model, one append."""
+        """One answer per ask, in order: people in one read, a call of the model for every few, one append."""
+        return await self._decided(asks, self.world.log.append)
+
+    async def _decided(
+        self, asks: Sequence[DecisionAsk], append: Callable[[list[Event]], Awaitable[None]]
+    ) -> list[DecisionRecord | Refused]:
         setting = await self.setting()
         checked = [self._checked(ask, setting.catalogue) for ask in asks]
         wanted = {i: one.id for i, one in enumerate(checked) if isinstance(one, Identifier)}
         views = await self.world.people.people(list(wanted.values()))
         questions = [await self._posed(asks[i], view, setting) for i, view in zip(wanted, views, strict=True)]
-        records = await decided_within_caps(questions, self.world.reservations)
+        records: list[DecisionRecord] = []
+        for start in range(0, len(questions), FEW):
+            records += await self._within_caps(questions[start : start + FEW])
         async with kept(questions, records, self.world.reservations):
-            await self.world.log.append([decision_event(record) for record in records])
+            await append([decision_event(record) for record in records])
         answers: dict[int, DecisionRecord | Refused] = dict(zip(wanted, records, strict=True))
         answers.update((i, one) for i, one in enumerate(checked) if isinstance(one, Refused))
         return [answers[i] for i in range(len(asks))]
+
+    async def _within_caps(self, questions: Sequence[Posed]) -> list[DecisionRecord]:
+        return await decided_within_caps(questions, self.world.reservations, self.world.way.clear)
 
     def _checked(self, ask: DecisionAsk, catalogue: Catalogue) -> Identifier | Refused:
         try:

@@ -28,6 +28,11 @@ async def state(world: World, identity: str, saying: Saying, told: Circumstances
     What widens is written only onto what was read, what narrows always. Raises a 409 problem where others keep
     changing the same consent.
     """
+    with world.way.first():
+        return await _stated(world, identity, saying, told)
+
+
+async def _stated(world: World, identity: str, saying: Saying, told: Circumstances) -> Consent:
     for _ in range(LOOKS):
         view = await world.people.person(identity)
         consent = consent_of(view, world.now.purposes, world.clock())

@@ -126,8 +126,8 @@ class Log(Protocol):
 
     async def append(self, events: Sequence[Event]) -> None: ...
 
-    async def append_now(self, event: Event) -> None:
-        """One event, without waiting for company (decisions, outcomes)."""
+    async def append_now(self, *events: Event) -> None:
+        """The same without waiting for company (decisions, outcomes)."""
         ...
 
 

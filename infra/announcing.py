@@ -1,4 +1,5 @@
-"""Consent writes that tell the publisher: what was derived from a person is derived again when an answer changes."""
+"""Consent writes that tell the publisher: what was derived from a person is derived again when an answer changes. Who
+withdraws does not wait for the broker."""
 
 import asyncio
 import logging
@@ -15,12 +16,17 @@ log = logging.getLogger("rapport.consent")
 
 
 class AnnouncedConsents:
-    """`engine.ports.Consents` around another: after a write, one notice per identifier goes to `topic`."""
+    """`engine.ports.Consents` around another: after a write, one notice per identifier goes to `topic`. `end` waits for
+    those under way."""
 
     def __init__(self, consents: Consents, sender: KafkaLog, topic: str) -> None:
         self._consents = consents
         self._sender = sender
         self._topic = topic
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def end(self) -> None:
+        await asyncio.gather(*self._telling)
 
     async def held(self, identities: Sequence[str]) -> dict[str, Held]:
         return await self._consents.held(identities)
@@ -31,12 +37,17 @@ class AnnouncedConsents:
     async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         """The change counts once it is written; a notice that is lost only delays what is derived."""
         states = await self._consents.write(changes, told)
-        try:
-            await asyncio.gather(*(self._tell(identity) for identity in changes))
-        except Unavailable:
-            log.warning("the broker took no notice of a consent change; derived rows follow with the next event")
+        telling = asyncio.create_task(self._tell(list(changes)))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
         return states
 
-    async def _tell(self, identity: str) -> None:
+    async def _tell(self, identities: Sequence[str]) -> None:
+        try:
+            await asyncio.gather(*map(self._told, identities))
+        except Unavailable:
+            log.warning("the broker took no notice of a consent change; derived rows follow with the next event")
+
+    async def _told(self, identity: str) -> None:
         value = msgspec.msgpack.encode([identity])
         await self._sender.send(self._topic, value, partition_of(identity, self._sender.partitions))

@@ -136,11 +136,12 @@ class KafkaLog:
         waits = {self._put(partition_of(e.home, self._partitions), _ENCODER.encode(e)) for e in events}
         await _acknowledged(waits)
 
-    async def append_now(self, event: Event) -> None:
-        partition = partition_of(event.home, self._partitions)
-        acked = self._put(partition, _ENCODER.encode(event))
-        self._flush(partition)
-        await _acknowledged({acked})
+    async def append_now(self, *events: Event) -> None:
+        homes = [partition_of(event.home, self._partitions) for event in events]
+        waits = {self._put(home, _ENCODER.encode(event)) for home, event in zip(homes, events, strict=True)}
+        for partition in set(homes):
+            self._flush(partition)
+        await _acknowledged(waits)
 
     async def send(self, name: str, value: bytes, partition: int) -> None:
         """One record on any topic, acknowledged. Raises `Unavailable`."""

@@ -106,8 +106,8 @@ class MemoryLog:
             raise Unavailable(self.problem)
         self._notices.announce(self._state.apply(events))
 
-    async def append_now(self, event: Event) -> None:
-        await self.append([event])
+    async def append_now(self, *events: Event) -> None:
+        await self.append(events)
 
 
 class MemoryConsents:

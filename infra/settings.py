@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     decision_ttl_s: int = 3600
     publish_ms: int = 100
     fetch_wait_ms: int = 500
+    fetch_pause_ms: int = Field(default=0, ge=0)
     rebalance_seconds: float = 3.0
     admin_key: str = ""
     write_key: str = ""

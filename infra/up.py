@@ -28,7 +28,8 @@ READY_SECONDS = 60.0
 MEMORY_WARNING = 1 << 30
 DRAIN_SECONDS = 60.0
 RUN_FILE = "run.json"
-EMBEDDED_FETCH_MS = 20
+# how long the embedded broker may hold an empty fetch, and how long nobody asks it after one that found something
+EMBEDDED_FETCH_MS, EMBEDDED_PAUSE_MS = 20, 30
 KEPT = "Stopped. What was accepted is kept; `rapport up` goes on from here."
 NOT_KEPT = "Stopped, but not everything accepted was applied: what the embedded broker still held is lost."
 _PYTHON = sys.executable
@@ -163,8 +164,10 @@ async def servers(running: Running) -> None:
     if not settings.kafka_url:
         broker = await start_broker(free_port(), settings.data_dir)
         running.servers.append(broker)
-        # the embedded broker holds an empty fetch for the full wait, Apache Kafka answers as soon as there is a byte
-        settings = settings.model_copy(update={"kafka_url": broker.url, "fetch_wait_ms": EMBEDDED_FETCH_MS})
+        # the embedded broker holds an empty fetch for the full wait and looks through its log for any other; Apache
+        # Kafka answers as soon as there is a byte and knows where it is
+        at_pace = {"fetch_wait_ms": EMBEDDED_FETCH_MS, "fetch_pause_ms": EMBEDDED_PAUSE_MS}
+        settings = settings.model_copy(update={"kafka_url": broker.url, **at_pace})
     running.settings = settings
 
 

@@ -210,8 +210,8 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
     rules = RulesStore(settings.rules_dir)
     configuration = LiveConfiguration(settings.config_dir, rules.keep_all)
     log = _log(settings, configuration)
-    store = ModelStore(settings.models_dir)
-    live = _followed(store)
+    consents = AnnouncedConsents(side.consents, log, topic(settings.prefix, CHANGES))
+    store, live = _followed(settings)
     await log.start()
     await side.begin()
     reads = await _recording(settings)
@@ -222,7 +222,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
             identities=RedisIdentities(redis, settings.partitions),
             history=_history(settings, (side.people, redis), configuration),
             log=log,
-            consents=AnnouncedConsents(side.consents, log, topic(settings.prefix, CHANGES)),
+            consents=consents,
             decisions=FoundDecisions(RedisDecisions(redis, settings.partitions), settings.archive),
             cross=RedisFeatures(redis, settings.prefix),
             erasures=open_erasures(settings),
@@ -249,17 +249,18 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
         )
     finally:
         refreshing.cancel()
-        await reads.end()
+        await asyncio.gather(reads.end(), consents.end())
         await log.stop()
         await side.end()
         await redis.aclose()
 
 
-def _followed(store: ModelStore) -> LiveModel:
-    """The model that serves now, loaded."""
+def _followed(settings: Settings) -> tuple[ModelStore, LiveModel]:
+    """The model store and the model that serves now, loaded."""
+    store = ModelStore(settings.models_dir)
     live = LiveModel(store)
     live.refresh()
-    return live
+    return store, live
 
 
 async def _recording(settings: Settings) -> SqlReads:

@@ -111,6 +111,10 @@ class Change:
 
     async def carry_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         """Check, write under every member concerned, and answer what holds now."""
+        with self._world.way.first():
+            return await self._carried_out(ref, asked, whole=whole)
+
+    async def _carried_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         view = await self._world.people.person(reference(self._world, ref).id)
         consent = consent_of(view, self._policy, self._world.clock())
         named = _answers(asked.purposes or {})

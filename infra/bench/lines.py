@@ -18,9 +18,7 @@ class Line:
         if self._streams is None:
             self._streams = await asyncio.open_connection(HOST, self._port)
         reader, writer = self._streams
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nX-API-Key: {self._key}\r\n"
-        )
+        head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nX-API-Key: {self._key}\r\n"
         writer.write(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         said = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = next(int(line.partition(":")[2]) for line in said.split("\r\n") if line.startswith("content-length:"))

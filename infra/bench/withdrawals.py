@@ -15,7 +15,8 @@ from infra.bench.lines import Lines
 from infra.bench.people import message
 from infra.bench.world import SEED, SMALL
 
-DECISIONS_PER_SECOND, WITHDRAWALS_PER_SECOND = 300.0, 20.0
+# decisions in all, those around each withdrawal included
+DECISIONS_PER_SECOND, WITHDRAWALS_PER_SECOND = 300.0, 10.0
 # looking after everybody's derived rows would hold up what is measured beside it
 LOOKED_AT = 4
 # so long after the answer the page's events have been applied, and decisions are asked for once more
@@ -32,6 +33,13 @@ class Way(msgspec.Struct, frozen=True):
     asked: tuple[str, ...] = ("user_id",)
     old_page: bool = False
     worker: bool = True
+
+    @property
+    def beside(self) -> float:
+        """Decisions a second that belong to no withdrawal: one is asked for before each, and one at each of two
+        processes under each kind right after it, and again once an old page was sent."""
+        around = 1 + 2 * len(self.asked) * (2 if self.old_page else 1)
+        return DECISIONS_PER_SECOND - around * WITHDRAWALS_PER_SECOND
 
 
 PLAIN = Way("")
@@ -97,13 +105,13 @@ class Withdrawing:
         while not over.is_set():
             # near those who withdraw now: somewhat before, somewhat after
             now = int((time.perf_counter() - began - 1.0) * WITHDRAWALS_PER_SECOND)
-            person = people[min(max(now + draw.randrange(-20, 40), 0), len(people) - 1)]
+            person = people[min(max(now + draw.randrange(-10, 20), 0), len(people) - 1)]
             kind = self._way.asked[number // 2 % len(self._way.asked)]
             task = asyncio.create_task(self._decide(self._doors[number % 2], person, kind))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             number += 1
-            await asyncio.sleep(max(began + number / DECISIONS_PER_SECOND - time.perf_counter(), 0.0))
+            await asyncio.sleep(max(began + number / self._way.beside - time.perf_counter(), 0.0))
         await asyncio.gather(*tasks)
 
     async def _decide(self, door: Lines, person: int, kind: str) -> None:

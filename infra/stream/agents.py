@@ -27,8 +27,6 @@ PUBLISH = "publish"
 def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
     """A Faust app as every station needs it: raw bytes, no tables, no web server, starting where `positions` says."""
     home = settings.data_dir / "faust" / role
-    # publishing gathers for a while anyway, so its fetches may linger as long
-    wait = max(settings.fetch_wait_ms, settings.publish_ms) if role == PUBLISH else settings.fetch_wait_ms
     # Faust makes this directory but not the ones above it
     home.mkdir(parents=True, exist_ok=True)
     app = faust.App(
@@ -52,10 +50,18 @@ def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
         worker_redirect_stdouts=False,
         datadir=str(home),
     )
-    app.transport = WatermarkTransport(app.conf.broker_consumer, app, positions, wait)
+    app.transport = WatermarkTransport(app.conf.broker_consumer, app, positions, _fetching(settings, role))
     app.task()(_plain_logging(settings.log_level))
     app.on_before_shutdown.connect(_end_soon)
     return app
+
+
+def _fetching(settings: Settings, role: str) -> tuple[int, int]:
+    wait, pause = settings.fetch_wait_ms, settings.fetch_pause_ms
+    if role != PUBLISH:
+        return wait, pause
+    # publishing gathers for a while anyway, so its fetches may be as far apart
+    return max(wait, settings.publish_ms), max(pause, settings.publish_ms) if pause else 0
 
 
 async def _end_soon(*_: Any, **__: Any) -> None:

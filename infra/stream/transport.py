@@ -1,5 +1,5 @@
-"""Faust's Kafka transport with two changes: a partition starts where Redis says it stands, and a fetch does not linger.
-Knows positions, nothing of what is consumed."""
+"""Faust's Kafka transport with two changes: a partition starts where Redis says it stands, and fetches come at the pace
+that suits the broker. Knows positions, nothing of what is consumed."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, cast
@@ -7,6 +7,8 @@ from typing import Any, ClassVar, cast
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from infra.stream.pace import Pace, keep_pace
 
 # what the group committed for each assigned partition (None: nothing yet) to where it is to be read from instead
 Positions = Callable[[Mapping[TP, int | None]], Awaitable[Mapping[TP, int]]]
@@ -17,7 +19,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = cast(WatermarkTransport, self.transport).fetch_wait_ms
+        wait_ms, pause_ms = cast(WatermarkTransport, self.transport).fetching
+        consumer._fetch_max_wait_ms = wait_ms
+        if pause_ms:
+            keep_pace(consumer, Pace(wait_ms, pause_ms))
         return consumer
 
 
@@ -40,15 +45,16 @@ class _Consumer(driver.Consumer):
 
 
 class WatermarkTransport(driver.Transport):
-    """The transport of a worker's app; `positions` answers with the next offset to read per partition, and
-    `fetch_wait_ms` is how long a broker may hold a fetch that found nothing."""
+    """The transport of a worker's app; `positions` answers with the next offset to read per partition, and `fetching`
+    is how long (ms) a broker may hold a fetch that found nothing, and how long nobody asks after one that did not: both
+    grow as they must, unless the pause is 0."""
 
     Consumer: ClassVar[type] = _Consumer
 
-    def __init__(self, url: Any, app: Any, positions: Positions, fetch_wait_ms: int) -> None:
+    def __init__(self, url: Any, app: Any, positions: Positions, fetching: tuple[int, int]) -> None:
         super().__init__(url, app)
         self.positions = positions
-        self.fetch_wait_ms = fetch_wait_ms
+        self.fetching = fetching
 
 
 async def may_commit(app: faust.App, tp: TP, offset: int) -> None:

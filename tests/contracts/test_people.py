@@ -38,8 +38,8 @@ class Streamed:
             await self._relation.take(self._links, await self._bed.link_record())
             self._links += 1
 
-    async def append_now(self, event: Event) -> None:
-        await self.append([event])
+    async def append_now(self, *events: Event) -> None:
+        await self.append(events)
 
 
 class TestRedisBehindTheStream(OnRedis, PeopleSuite):
