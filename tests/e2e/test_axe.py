@@ -68,6 +68,13 @@ def test_the_desk_with_a_customer(page: Page) -> None:
     assert complaints(page) == []
 
 
+def test_the_desk_stays_readable_while_it_loads(page: Page) -> None:
+    sign_in(page, "/desk#user_id=u-1")
+    expect(page.locator(".action")).to_have_count(5)
+    page.evaluate("for (const one of document.querySelectorAll('.column')) one.setAttribute('aria-busy', 'true')")
+    assert complaints(page) == []
+
+
 def test_the_desk_with_somebody_new(page: Page) -> None:
     assert page.viewport_size is not None
     sign_in(page, f"/desk#email=somebody{page.viewport_size['width']}%40new.example")
