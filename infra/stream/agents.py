@@ -57,11 +57,9 @@ def new_app(settings: Settings, role: str, positions: Positions) -> faust.App:
 
 
 def _fetching(settings: Settings, role: str) -> tuple[int, int]:
-    wait, pause = settings.fetch_wait_ms, settings.fetch_pause_ms
-    if role != PUBLISH:
-        return wait, pause
-    # publishing gathers for a while anyway, so its fetches may be as far apart
-    return max(wait, settings.publish_ms), max(pause, settings.publish_ms) if pause else 0
+    # publishing gathers for a while anyway, so its fetches may linger as long
+    wait = max(settings.fetch_wait_ms, settings.publish_ms) if role == PUBLISH else settings.fetch_wait_ms
+    return wait, settings.fetch_pause_ms
 
 
 async def _end_soon(*_: Any, **__: Any) -> None:

@@ -3,14 +3,17 @@ does: seldom enough that its looking costs a bounded share of a core, and with e
 that is cut short gives nothing, however often it is asked. Knows durations; nothing of what is in a record."""
 
 import asyncio
+from collections import deque
 from time import perf_counter
 from typing import Any
 
 from aiokafka.protocol.fetch import FetchRequest
 
-# after a look that found something, so many times as long as it took
+# after a look that found something, so many times as long as a look takes
 SHARE = 8.0
-LONGEST_PAUSE_MS, LONGEST_WAIT_MS = 2_000.0, 5_000.0
+# an answer also takes what the broker waited for something to come: the quickest of so many tells what looking takes
+LATEST = 16
+LONGEST_PAUSE_MS, LONGEST_WAIT_MS = 250.0, 5_000.0
 # after a look that was cut short, so many times as long as it took
 ENOUGH = 2.0
 # a look on a busy machine takes long, too, and that wears off
@@ -24,10 +27,14 @@ class Pace:
     def __init__(self, wait_ms: int, pause_ms: int) -> None:
         self._least_wait, self._least_pause = float(wait_ms), float(pause_ms)
         self.wait_ms, self.pause_ms = self._least_wait, 0.0
+        self._finds: deque[float] = deque(maxlen=LATEST)
 
     def looked(self, took_ms: float, *, found: bool, missed: bool) -> None:
         """A fetch was answered after so long: it `found` records, or `missed` some that are there."""
-        self.pause_ms = min(max(SHARE * took_ms, self._least_pause), LONGEST_PAUSE_MS) if found else 0.0
+        self.pause_ms = 0.0
+        if found:
+            self._finds.append(took_ms)
+            self.pause_ms = min(max(SHARE * min(self._finds), self._least_pause), LONGEST_PAUSE_MS)
         wait = ENOUGH * took_ms if missed and not found else EASING * self.wait_ms
         self.wait_ms = min(max(wait, self._least_wait), LONGEST_WAIT_MS)
 

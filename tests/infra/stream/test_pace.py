@@ -6,19 +6,29 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from infra.kafka_log import bootstrap, ensure_topics
 from infra.processes import RunningServer
-from infra.stream.pace import LONGEST_PAUSE_MS, LONGEST_WAIT_MS, Pace, keep_pace
+from infra.stream.pace import LATEST, LONGEST_PAUSE_MS, LONGEST_WAIT_MS, Pace, keep_pace
 from infra.topics import EVENTS, topic
 
 RECORDS, NEW = 4000, 20
 
 
-def test_the_pause_grows_with_how_long_a_find_took() -> None:
-    pace = Pace(20, 30)
+def test_the_pause_grows_with_how_long_a_find_takes() -> None:
     pauses = []
     for took in (1.0, 10.0, 1e6):
+        pace = Pace(20, 30)
         pace.looked(took, found=True, missed=False)
         pauses.append(pace.pause_ms)
     assert pauses == [30.0, 80.0, LONGEST_PAUSE_MS]
+
+
+def test_what_the_broker_waited_for_a_record_is_not_what_looking_takes() -> None:
+    pace = Pace(100, 30)
+    for took in (5.0, 95.0):
+        pace.looked(took, found=True, missed=False)
+    assert pace.pause_ms == 40.0
+    for _ in range(LATEST):
+        pace.looked(10.0, found=True, missed=False)
+    assert pace.pause_ms == 80.0
 
 
 def test_nobody_pauses_after_a_look_that_found_nothing() -> None:
