@@ -29,7 +29,7 @@ MEMORY_WARNING = 1 << 30
 DRAIN_SECONDS = 60.0
 RUN_FILE = "run.json"
 # how long the embedded broker may hold an empty fetch, and how long nobody asks it after one that found something
-EMBEDDED_FETCH_MS, EMBEDDED_PAUSE_MS = 20, 30
+EMBEDDED_FETCH_MS, EMBEDDED_PAUSE_MS = 20, 10
 KEPT = "Stopped. What was accepted is kept; `rapport up` goes on from here."
 NOT_KEPT = "Stopped, but not everything accepted was applied: what the embedded broker still held is lost."
 _PYTHON = sys.executable

@@ -10,10 +10,10 @@ from typing import Any
 from aiokafka.protocol.fetch import FetchRequest
 
 # after a look that found something, so many times as long as a look takes
-SHARE = 8.0
+SHARE = 2.0
 # an answer also takes what the broker waited for something to come: the quickest of so many tells what looking takes
 LATEST = 16
-LONGEST_PAUSE_MS, LONGEST_WAIT_MS = 250.0, 5_000.0
+LONGEST_PAUSE_MS, LONGEST_WAIT_MS = 100.0, 5_000.0
 # after a look that was cut short, so many times as long as it took
 ENOUGH = 2.0
 # a look on a busy machine takes long, too, and that wears off

@@ -15,31 +15,31 @@ RECORDS, NEW = 4000, 20
 def test_the_pause_grows_with_how_long_a_find_takes() -> None:
     pauses = []
     for took in (1.0, 10.0, 1e6):
-        pace = Pace(20, 30)
+        pace = Pace(20, 15)
         pace.looked(took, found=True, missed=False)
         pauses.append(pace.pause_ms)
-    assert pauses == [30.0, 80.0, LONGEST_PAUSE_MS]
+    assert pauses == [15.0, 20.0, LONGEST_PAUSE_MS]
 
 
 def test_what_the_broker_waited_for_a_record_is_not_what_looking_takes() -> None:
-    pace = Pace(100, 30)
+    pace = Pace(100, 15)
     for took in (5.0, 95.0):
         pace.looked(took, found=True, missed=False)
-    assert pace.pause_ms == 40.0
+    assert pace.pause_ms == 15.0
     for _ in range(LATEST):
         pace.looked(10.0, found=True, missed=False)
-    assert pace.pause_ms == 80.0
+    assert pace.pause_ms == 20.0
 
 
 def test_nobody_pauses_after_a_look_that_found_nothing() -> None:
-    pace = Pace(20, 30)
+    pace = Pace(20, 15)
     pace.looked(10.0, found=True, missed=False)
     pace.looked(20.0, found=False, missed=False)
     assert pace.pause_ms == 0.0
 
 
 def test_a_look_that_was_cut_short_gets_more_time_and_that_wears_off() -> None:
-    pace = Pace(20, 30)
+    pace = Pace(20, 15)
     pace.looked(45.0, found=False, missed=True)
     assert pace.wait_ms == 90.0
     pace.looked(1e6, found=False, missed=True)
@@ -50,7 +50,7 @@ def test_a_look_that_was_cut_short_gets_more_time_and_that_wears_off() -> None:
 
 
 def test_what_is_missed_beside_something_found_is_just_not_its_turn() -> None:
-    pace = Pace(20, 30)
+    pace = Pace(20, 15)
     pace.looked(5.0, found=True, missed=True)
     assert pace.wait_ms == 20.0
 
