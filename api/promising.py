@@ -1,7 +1,7 @@
 """Decisions that keep the caps exactly, however many are made at once: decide, have the approaches promised, and decide
 again where others were faster. Without caps nothing is asked of anybody."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -40,14 +40,14 @@ async def decided(posed: Sequence[Posed], between: Between) -> list[DecisionReco
     return [found[place] for place in range(len(posed))]
 
 
-async def _in_pieces(pieces: Generator[None, None, list[DecisionRecord]], between: Between) -> list[DecisionRecord]:
-    while True:
-        await between()
-        try:
-            next(pieces)
-        except StopIteration as ended:
-            made: list[DecisionRecord] = ended.value
-            return made
+async def _in_pieces(pieces: Iterator[DecisionRecord | None], between: Between) -> list[DecisionRecord]:
+    records: list[DecisionRecord] = []
+    for made in pieces:
+        if made is None:
+            await between()
+        else:
+            records.append(made)
+    return records
 
 
 async def decided_within_caps(

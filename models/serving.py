@@ -1,7 +1,7 @@
 """A decision from what is stored about a person to the answer, with everything it rested on. Knows nothing of storage,
 of transport or of training; time and the decision's id are given to it."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
@@ -84,28 +84,21 @@ def decide(ask: Ask, setting: Setting) -> DecisionRecord:
 
 def decide_many(asks: Sequence[Ask], setting: Setting) -> list[DecisionRecord]:
     """Answer many asks with one call of the model. The same asks and setting give the same bytes (law 6)."""
-    pieces = deciding(asks, setting)
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as ended:
-            made: list[DecisionRecord] = ended.value
-            return made
+    return [made for made in deciding(asks, setting) if made is not None]
 
 
-def deciding(asks: Sequence[Ask], setting: Setting) -> Generator[None, None, list[DecisionRecord]]:
-    """The same in pieces: between two of them others may be let in, who need not wait for all."""
+def deciding(asks: Sequence[Ask], setting: Setting) -> Iterator[DecisionRecord | None]:
+    """The same in pieces: None before each of them, where others may be let in who need not wait for all."""
     data_purposes = bearing(setting.purposes)
     weighed: list[Weighed] = []
     for ask in asks:
+        yield None
         weighed.append(_weigh(ask, setting, data_purposes))
-        yield
+    yield None
     chances = list(_probabilities([one.rows for one in weighed], setting.model))
-    records: list[DecisionRecord] = []
     for one, own in zip(weighed, chances, strict=True):
-        yield
-        records.append(drawn_record(one, own, setting))
-    return records
+        yield None
+        yield drawn_record(one, own, setting)
 
 
 def redecide(question: Question, sights: Sights, setting: Setting) -> DecisionRecord:

@@ -1,4 +1,4 @@
-"""Whoever withdraws goes first: decisions that were not begun wait, for a while and not for ever."""
+"""Whoever withdraws goes first: decisions that are not made yet wait, for a while and not for ever."""
 
 import asyncio
 
