@@ -18,6 +18,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    bindparam,
     create_engine,
     event,
     func,
@@ -33,6 +34,7 @@ from engine.ledger import ERASURE, Draft, Head, Row, Saying, Verdict, admitted, 
 from engine.ports import ConsentChange, Stale, Unavailable
 from infra.ledger_store_tables import METADATA
 from infra.ledger_store_versions import up_to_date
+from infra.prepared import Prepared
 
 T = TypeVar("T")
 ROWS = Table(
@@ -55,7 +57,14 @@ _HEAD = Table(
     Column("chain", LargeBinary(32), nullable=False),
 )
 AT_ONCE, PAGE, SECONDS = 400, 1000, 5
+# so few subjects are asked for one by one, with a statement that is compiled already
+FEW = 4
 MEMORY = "sqlite://"
+_END = select(_HEAD.c.seq, _HEAD.c.chain).where(_HEAD.c.id == 1)
+_ASK_END, _LOCK_END = Prepared(_END), Prepared(_END.with_for_update())
+_MOVE_END = Prepared(update(_HEAD).where(_HEAD.c.id == 1).values(seq=bindparam("to"), chain=bindparam("hash")))
+_ASK_ROWS = Prepared(select(ROWS).where(ROWS.c.subject == bindparam("whose")).order_by(ROWS.c.seq))
+_ADD_ROW = Prepared(insert(ROWS))
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -207,7 +216,7 @@ class ConsentLedger:
                 connection.execute(update(ROWS).where(gone).values(payload=None, salt=None))
                 note = Saying(self._clock(), "erasure", ERASURE, ConsentChange())
                 last = appended(head, Draft(f"x{secrets.token_hex(16)}", subject, note), secrets.token_bytes(16))
-                connection.execute(insert(ROWS).values(msgspec.structs.asdict(last)))
+                _ADD_ROW.run(connection, **msgspec.structs.asdict(last))
                 head = Head(last.seq, last.chain)
                 erased += len(rows)
             _move(connection, before, head)
@@ -226,8 +235,7 @@ def _says_erasure(row: Row) -> bool:
 
 
 def _head(connection: Connection, *, locked: bool = False) -> Head:
-    asked = select(_HEAD.c.seq, _HEAD.c.chain).where(_HEAD.c.id == 1)
-    row = connection.execute(asked.with_for_update() if locked else asked).one()
+    row = (_LOCK_END if locked else _ASK_END).run(connection).one()
     return Head(int(row.seq), bytes(row.chain))
 
 
@@ -240,7 +248,7 @@ def _append(connection: Connection, head: Head, wanted: Commit) -> tuple[Head, d
         rows.append(appended(head, draft, secrets.token_bytes(16)))
         head = Head(rows[-1].seq, rows[-1].chain)
     if rows:
-        connection.execute(insert(ROWS), [msgspec.structs.asdict(row) for row in rows])
+        _ADD_ROW.run_each(connection, [msgspec.structs.asdict(row) for row in rows])
     return head, {**held, **held_of(rows, held)}
 
 
@@ -252,16 +260,19 @@ def _known(connection: Connection, drafts: Sequence[Draft]) -> frozenset[str]:
 
 def _move(connection: Connection, before: Head, head: Head) -> None:
     if head != before:
-        connection.execute(update(_HEAD).where(_HEAD.c.id == 1).values(seq=head.seq, chain=head.chain))
+        _MOVE_END.run(connection, to=head.seq, hash=head.chain)
 
 
 def _rows_of(connection: Connection, subjects: Sequence[str]) -> list[Row]:
     wanted = list(dict.fromkeys(subjects))
     found: list[Row] = []
-    for start in range(0, len(wanted), AT_ONCE):
-        some = wanted[start : start + AT_ONCE]
-        found += _found(connection, select(ROWS).where(ROWS.c.subject.in_(some)).order_by(ROWS.c.seq))
-    return found if len(wanted) <= AT_ONCE else sorted(found, key=lambda row: row.seq)
+    if len(wanted) <= FEW:
+        for subject in wanted:
+            found += _read_rows(_ASK_ROWS.run(connection, whose=subject))
+    else:
+        for start in range(0, len(wanted), AT_ONCE):
+            found += _found(connection, select(ROWS).where(ROWS.c.subject.in_(wanted[start : start + AT_ONCE])))
+    return sorted(found, key=lambda row: row.seq)
 
 
 def _found(connection: Connection, asked: Any) -> list[Row]:
