@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from isal import isal_zlib
 
 from engine.errors import EngineError
 from engine.events import OWN_SOURCE, Event
@@ -15,7 +16,7 @@ from engine.profile import Contact
 RECORD_TYPE = "dev.rapport.events.v1"
 MAX_EVENTS = 200
 MAX_BYTES = 512 * 1024
-# the fastest level: the slower ones save a hundredth more; whatever grows beyond the largest is none of ours
+# the slower levels save a hundredth more; whatever grows beyond the largest is none of ours
 PACKING, LARGEST_DECISION = 1, 64 * 1024 * 1024
 
 
@@ -111,8 +112,9 @@ def decode_record(data: bytes) -> Record:
 
 
 def pack_decision(record: DecisionRecord) -> bytes:
-    """A decision as it travels and is kept: a fifth of its plain size, since most rows of its vectors are alike."""
-    return zlib.compress(_ENCODER.encode(record), PACKING)
+    """A decision as it travels and is kept: a fifth of its plain size, since most rows of its vectors are alike. The
+    bytes are ordinary zlib, which ISA-L writes three times as fast as zlib does."""
+    return isal_zlib.compress(_ENCODER.encode(record), PACKING)
 
 
 def decode_decision(data: bytes) -> DecisionRecord:

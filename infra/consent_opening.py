@@ -34,6 +34,7 @@ class ConsentSide:
     async def end(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await self.consents.end()
         await self.ledger.close()
 
 

@@ -40,6 +40,11 @@ class LedgeredConsents:
         self._ledger = ledger
         self._people = people
         self._clock = clock
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def end(self) -> None:
+        """Waits for what is still brought up to the ledger."""
+        await asyncio.gather(*self._settling)
 
     async def held(self, identities: Sequence[str]) -> dict[str, Held]:
         """What is stored under each of the identifiers that ever said something; the ledger is asked about those with
@@ -68,19 +73,37 @@ class LedgeredConsents:
         told = told if told.at else msgspec.structs.replace(told, at=now)
         rows = {i: row_of_event(*told.event, i) if told.event else f"r{secrets.token_hex(16)}" for i in changes}
         refusals = {i: less for i, change in changes.items() if (less := narrowing(change)) is not None}
-        if refusals:
-            await self._keys.hold(refusals, rows, now)
+        counting = asyncio.ensure_future(self._keys.hold(refusals, rows, now)) if refusals else None
         mine = {i: (row, *(f"{row}:{purpose}" for purpose in changes[i].statements)) for i, row in rows.items()}
         wanted = Commit(drafts_of(changes, told, rows), [*changes, *(told.expected or {})], told.expected)
         try:
-            # only once the refusals count: who links somebody later than this sees them
-            states, members = await asyncio.gather(self._ledger.commit(wanted), self._people.members(list(refusals)))
+            writing, asking = self._ledger.commit(wanted, counting), self._members(list(refusals), counting)
+            states, members = await asyncio.gather(writing, asking)
         except Stale:
             # who read this read too little: a writer may have died before the key was brought up to the ledger
             current = await self._ledger.held(wanted.subjects)
             await self._keys.settle({i: current.get(i, Held()) for i in wanted.subjects}, mine)
             raise
-        return await self._keys.settle({i: states.get(i, Held()) for i in changes}, mine), members
+        states = {i: states.get(i, Held()) for i in changes}
+        if refusals == changes:
+            # they count already, as rows on their way; whoever reads the key before it is settled asks the ledger
+            settling = asyncio.create_task(self._settle(states, mine))
+            self._settling.add(settling)
+            settling.add_done_callback(self._settling.discard)
+            return states, members
+        return await self._keys.settle(states, mine), members
+
+    async def _members(self, refusing: Sequence[str], counting: asyncio.Future[None] | None) -> set[str]:
+        """Who the persons are once the refusals count: who links somebody later than this sees them."""
+        if counting is not None:
+            await asyncio.shield(counting)
+        return await self._people.members(refusing)
+
+    async def _settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> None:
+        try:
+            await self._keys.settle(states, rows)
+        except Unavailable:
+            log.warning("a consent key could not be brought up to the ledger; that is done again later")
 
     async def _grown(self, changes: Mapping[str, ConsentChange]) -> dict[str, ConsentChange]:
         """Refusals for identifiers that became the same person while this was written: either the writer of identity

@@ -32,9 +32,10 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from engine.consent import Held
 from engine.ledger import ERASURE, Draft, Head, Row, Saying, Verdict, admitted, appended, held_of, refused_by, verify
 from engine.ports import ConsentChange, Stale, Unavailable
+from infra.ledger_store_gate import Answer, Gate, NotYet, Waiting, counts, end, gate_of, go_through
+from infra.ledger_store_prepared import Prepared
 from infra.ledger_store_tables import METADATA
 from infra.ledger_store_versions import up_to_date
-from infra.prepared import Prepared
 
 T = TypeVar("T")
 ROWS = Table(
@@ -120,35 +121,51 @@ class ConsentLedger:
         in_memory = engine.url.database in (None, "", ":memory:") and engine.dialect.name == "sqlite"
         self._writing = ThreadPoolExecutor(1, "ledger")
         self._reading = self._writing if in_memory else ThreadPoolExecutor(2, "ledger-read")
-        self._waiting: list[tuple[Commit, asyncio.Future[dict[str, Held]]]] = []
+        self._waiting: list[Waiting[Commit]] = []
         self._task: asyncio.Task[None] | None = None
+        self._late: set[asyncio.Task[None]] = set()
 
-    async def commit(self, wanted: Commit) -> dict[str, Held]:
+    async def commit(self, wanted: Commit, counting: asyncio.Future[None] | None = None) -> dict[str, Held]:
         """Write what changes something; returns what each subject holds then, its version the number of its last row.
+        With `counting` the rows are made meanwhile, and are in the ledger only once it has ended.
 
-        Raises `Stale` where an expected version is not there any more, and `Unavailable`.
+        Raises `Stale` where an expected version is not there any more, `Unavailable`, and what `counting` raises.
         """
-        future: asyncio.Future[dict[str, Held]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((wanted, future))
+        one = Waiting(wanted, asyncio.get_running_loop().create_future(), counting)
+        self._queue(one)
+        return await one.answered
+
+    def _queue(self, one: Waiting[Commit]) -> None:
+        self._waiting.append(one)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
-        return await future
+
+    async def _queue_late(self, one: Waiting[Commit]) -> None:
+        """Nobody else waits for a serving key that takes long to answer."""
+        if await counts(one):
+            self._queue(one)
 
     async def _drain(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-            write = functools.partial(self._write, [wanted for wanted, _ in batch])
             try:
-                answers = await self._in(self._writing, write)
-            except Unavailable as error:
-                answers = [error for _ in batch]
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():
-                    continue
-                if isinstance(answer, dict):
-                    future.set_result(answer)
-                else:
-                    future.set_exception(answer)
+                answers = await self._written(batch, gate_of(batch))
+            except NotYet:
+                for one in batch:
+                    if not one.ready:
+                        late = asyncio.create_task(self._queue_late(one))
+                        self._late.add(late)
+                        late.add_done_callback(self._late.discard)
+                batch = [one for one in batch if one.ready]
+                answers = await self._written(batch, None)
+            for one, answer in zip(batch, answers, strict=True):
+                end(one, answer)
+
+    async def _written(self, batch: Sequence[Waiting[Commit]], gate: Gate | None) -> Sequence[Answer]:
+        try:
+            return await self._in(self._writing, functools.partial(self._write, [one.wanted for one in batch], gate))
+        except Unavailable as error:
+            return [error for _ in batch]
 
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
         try:
@@ -156,10 +173,11 @@ class ConsentLedger:
         except SQLAlchemyError as error:
             raise Unavailable("the consent ledger does not answer; try again in a moment") from error
 
-    def _write(self, batch: Sequence[Commit]) -> list[dict[str, Held] | Stale | Unavailable]:
+    def _write(self, batch: Sequence[Commit], gate: Gate | None) -> list[Answer]:
+        """In one transaction, which ends when the gate has; raises `NotYet` where that takes too long."""
         with self._engine.begin() as connection:
             before = head = _head(connection, locked=True)
-            answers: list[dict[str, Held] | Stale | Unavailable] = []
+            answers: list[Answer] = []
             for wanted in batch:
                 try:
                     head, held = _append(connection, head, wanted)
@@ -168,6 +186,7 @@ class ConsentLedger:
                 else:
                     answers.append(held)
             _move(connection, before, head)
+            go_through(gate)
         return answers
 
     async def held(self, subjects: Sequence[str]) -> dict[str, Held]:
@@ -223,6 +242,7 @@ class ConsentLedger:
         return erased
 
     async def close(self) -> None:
+        await asyncio.gather(*self._late)
         if self._task is not None:
             await self._task
         for pool in {self._writing, self._reading}:

@@ -58,9 +58,14 @@ class Encoder:
         self._each = np.arange(len(self._places))
         crosses = list(encoding.crosses)
         self._action = encoding.columns.index(ACTION) if crosses else -1
+        self._actions = len(encoding.categories[ACTION]) if crosses else 0
         self._beside = [encoding.columns.index(name) for name in crosses]
         sizes = [(len(encoding.categories[ACTION]), len(encoding.categories[name])) for name in crosses]
-        self._pairs = [_pairs(size, codes) for size, codes in zip(sizes, encoding.crosses.values(), strict=True)]
+        tables = [_pairs(size, codes) for size, codes in zip(sizes, encoding.crosses.values(), strict=True)]
+        # all of them in one array, so that one look finds every pair
+        self._pairs = np.concatenate([table.ravel() for table in tables] or [np.empty(0, dtype=np.float32)])
+        self._others = np.asarray([others for _, others in sizes], dtype=np.int64)
+        self._starts = np.cumsum([0, *(table.size for table in tables)])[:-1]
 
     def encode(self, rows: Rows) -> Rows:
         """Shape (rows, len(COLUMNS)) to (rows, len(encoding.columns)), float32."""
@@ -76,18 +81,19 @@ class Encoder:
 
     def cross(self, encoded: Rows) -> Rows:
         """Encoded rows with the crossed columns beside them: shape (rows, len(columns) + len(crosses))."""
-        action = _slots(encoded[:, self._action])
-        made = [table[action, _slots(encoded[:, at])] for table, at in zip(self._pairs, self._beside, strict=True)]
-        return np.column_stack([encoded, *made])
+        actions = _slots(encoded[:, self._action, None], self._actions)
+        others = _slots(encoded[:, self._beside], self._others)
+        made = self._pairs[self._starts + actions * (self._others + 1) + others]
+        return np.concatenate([encoded, made], axis=1)
 
     def met(self, encoded: Rows) -> npt.NDArray[np.bool_]:
         """Whether each row's action was seen while learning: shape (rows,)."""
         return ~np.isnan(encoded[:, self._action])
 
 
-def _slots(numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Numbers as places in a table whose last place stands for missing."""
-    return np.where(np.isnan(numbers), np.float32(-1.0), numbers).astype(np.int64)
+def _slots(numbers: Rows, missing: int | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Numbers as places in a table, where `missing` is the place of what has none."""
+    return np.where(np.isnan(numbers), missing, numbers).astype(np.int64)
 
 
 def _pairs(size: tuple[int, int], codes: Sequence[int]) -> Rows:

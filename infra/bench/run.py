@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvloop
 
 from infra.bench import (
     chaos,
@@ -104,7 +105,7 @@ def run(names: Sequence[str], place: Place, say: Say) -> dict[str, Any]:
     }
     with tempfile.TemporaryDirectory(prefix="rapport-bench-config-") as directory:
         config = write_config(Path(directory) / "config")
-        rows = [row for name in names for row in asyncio.run(_one(name, place, say, config))]
+        rows = [row for name in names for row in uvloop.run(_one(name, place, say, config))]
     return {"machine": about, "rows": rows}
 
 

@@ -19,6 +19,7 @@ DOORS = {
     "feast": ("features/definitions.py", "infra/feast_store*.py", BENCH),
     "google": ("infra/feast_store*.py",),
     "httpx": ("infra/cli*.py", "infra/status_calls.py", "infra/demo/*.py", BENCH),
+    "isal": ("engine/records.py",),
     "jinja2": ("api/*.py", "infra/demo/*.py"),
     "joblib": ("models/*.py",),
     "lightgbm": ("models/*.py", BENCH),

@@ -63,6 +63,7 @@ async def main(redis_url: str, database_url: str, step: str, what: str) -> None:
     consents = LedgeredConsents(keys, ledger, RedisPeople(redis, PARTITIONS), clock)
     change = no(clock.at) if what == "no" else yes(clock.at, A, B)
     await consents.write({A: change, B: change} if what == "no" else {A: change})
+    await consents.end()
 
 
 if __name__ == "__main__":

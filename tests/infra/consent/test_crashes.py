@@ -176,6 +176,7 @@ Act = Callable[[ConsentSide, Place], Awaitable[None]]
 
 async def _withdraw(side: ConsentSide, _place: Place) -> None:
     await side.consents.write({A: no(2000), B: no(2000)})
+    await side.consents.end()
 
 
 async def _die_before_key(_side: ConsentSide, place: Place) -> None:
