@@ -85,8 +85,9 @@ class LedgeredConsents:
             await self._keys.settle({i: current.get(i, Held()) for i in wanted.subjects}, mine)
             raise
         states = {i: states.get(i, Held()) for i in changes}
-        if refusals == changes:
-            # they count already, as rows on their way; whoever reads the key before it is settled asks the ledger
+        if refusals == changes and not any(change.preferences or change.settings for change in changes.values()):
+            # They count already, as rows on their way; whoever reads the key before it is settled asks the ledger. A
+            # statement carries its time, so such a row narrows nothing that is said later; a preference would.
             settling = asyncio.create_task(self._settle(states, mine))
             self._settling.add(settling)
             settling.add_done_callback(self._settling.discard)

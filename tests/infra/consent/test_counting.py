@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from engine.consent import DENIED
-from engine.ports import Unavailable
+from engine.ports import ConsentChange, Unavailable
 from infra.ledger_store_consent import Commit, ConsentLedger, open_ledger
 from infra.ledger_store_gate import PATIENCE_SECONDS
 from infra.redis_store_consent import ConsentKeys
@@ -95,3 +95,29 @@ async def test_who_only_refuses_does_not_wait_for_the_key_to_be_settled(
     await side.consents.end()
     found, waiting = await keys_of(side).read([A])
     assert (found[A], waiting) == (said[A], {})
+
+
+async def test_a_yes_right_after_a_no_counts_though_the_no_is_not_settled(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_keys: ConsentKeys, _states: object, _rows: object) -> object:
+        raise Unavailable("the consent store did not take the change; send it again")
+
+    side = await place.opened()
+    with monkeypatch.context() as patched:
+        patched.setattr(ConsentKeys, "settle", never)
+        await side.consents.write({A: no(1000)})
+        await side.consents.end()
+    assert not await allowed(side)
+    await side.consents.write({A: yes(2000, A)})
+    for reader in (side, await place.opened()):
+        assert await allowed(reader)
+
+
+async def test_a_refused_channel_is_settled_before_the_answer(place: Place) -> None:
+    """A preference carries no time: a row of it that stayed would take away what is allowed later."""
+    side = await place.opened()
+    for yes_or_no in (False, True, False):
+        await side.consents.write({A: ConsentChange(preferences={"email": {"all": yes_or_no}})})
+        found, waiting = await keys_of(side).read([A])
+        assert (found[A].preferences, waiting) == ({"email": {"all": yes_or_no}}, {})
