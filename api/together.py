@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from engine.ports import Unavailable
+from infra.beside import give
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -48,13 +49,13 @@ class Together(Generic[Ask, Answer]):
             answers = await self._work([one for one, _ in taken])
         except Unavailable as error:
             for _, answered in taken:
-                _end(answered, error)
+                give(answered, error)
         # the one broad catch here: whatever it is, it belongs to whoever brought it about
         except Exception as error:  # noqa: BLE001
             await self._alone(taken, error)
         else:
             for (_, answered), answer in zip(taken, answers, strict=True):
-                _end(answered, answer)
+                give(answered, answer)
         finally:
             for _, answered in taken:
                 answered.cancel()
@@ -63,19 +64,10 @@ class Together(Generic[Ask, Answer]):
     async def _alone(self, taken: Sequence[tuple[Ask, asyncio.Future[Answer]]], error: Exception) -> None:
         """Each by itself, after they failed together."""
         if len(taken) == 1:
-            _end(taken[0][1], error)
+            give(taken[0][1], error)
             return
         for one, answered in taken:
             try:
-                _end(answered, (await self._work([one]))[0])
+                give(answered, (await self._work([one]))[0])
             except Exception as own:  # noqa: BLE001 reason: handed to whoever asked
-                _end(answered, own)
-
-
-def _end(answered: asyncio.Future[Answer], answer: Answer | Exception) -> None:
-    if answered.done():
-        return  # whoever asked has gone away
-    if isinstance(answer, Exception):
-        answered.set_exception(answer)
-    else:
-        answered.set_result(answer)
+                give(answered, own)

@@ -10,6 +10,7 @@ import msgspec
 from engine.consent import Held
 from engine.ports import PLAIN, Circumstances, ConsentChange, Consents, Proof, Unavailable
 from engine.records import partition_of
+from infra.beside import Beside
 from infra.kafka_log import KafkaLog
 
 log = logging.getLogger("rapport.consent")
@@ -23,10 +24,10 @@ class AnnouncedConsents:
         self._consents = consents
         self._sender = sender
         self._topic = topic
-        self._telling: set[asyncio.Task[None]] = set()
+        self._telling = Beside()
 
     async def end(self) -> None:
-        await asyncio.gather(*self._telling)
+        await self._telling.end()
 
     async def held(self, identities: Sequence[str]) -> dict[str, Held]:
         return await self._consents.held(identities)
@@ -37,9 +38,7 @@ class AnnouncedConsents:
     async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         """The change counts once it is written; a notice that is lost only delays what is derived."""
         states = await self._consents.write(changes, told)
-        telling = asyncio.create_task(self._tell(list(changes)))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        self._telling.start(self._tell(list(changes)))
         return states
 
     async def _tell(self, identities: Sequence[str]) -> None:

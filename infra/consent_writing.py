@@ -15,6 +15,7 @@ from engine.ledger import Draft, Saying, drafts_of, narrowing, proof_of, row_of_
 from engine.ports import PLAIN, Circumstances, ConsentChange, People, Proof, Stale, Unavailable
 from engine.records import partition_of
 from engine.statement import spread
+from infra.beside import Beside
 from infra.ledger_store_consent import Commit, ConsentLedger
 from infra.redis_store import FAILURES, Pending, Runs
 from infra.redis_store_consent import ConsentKeys
@@ -40,11 +41,11 @@ class LedgeredConsents:
         self._ledger = ledger
         self._people = people
         self._clock = clock
-        self._settling: set[asyncio.Task[None]] = set()
+        self._settling = Beside()
 
     async def end(self) -> None:
         """Waits for what is still brought up to the ledger."""
-        await asyncio.gather(*self._settling)
+        await self._settling.end()
 
     async def held(self, identities: Sequence[str]) -> dict[str, Held]:
         """What is stored under each of the identifiers that ever said something; the ledger is asked about those with
@@ -73,7 +74,7 @@ class LedgeredConsents:
         told = told if told.at else msgspec.structs.replace(told, at=now)
         rows = {i: row_of_event(*told.event, i) if told.event else f"r{secrets.token_hex(16)}" for i in changes}
         refusals = {i: less for i, change in changes.items() if (less := narrowing(change)) is not None}
-        counting = asyncio.ensure_future(self._keys.hold(refusals, rows, now)) if refusals else None
+        counting = asyncio.create_task(self._keys.hold(refusals, rows, now)) if refusals else None
         mine = {i: (row, *(f"{row}:{purpose}" for purpose in changes[i].statements)) for i, row in rows.items()}
         wanted = Commit(drafts_of(changes, told, rows), [*changes, *(told.expected or {})], told.expected)
         try:
@@ -88,9 +89,7 @@ class LedgeredConsents:
         if refusals == changes and not any(change.preferences or change.settings for change in changes.values()):
             # They count already, as rows on their way; whoever reads the key before it is settled asks the ledger. A
             # statement carries its time, so such a row narrows nothing that is said later; a preference would.
-            settling = asyncio.create_task(self._settle(states, mine))
-            self._settling.add(settling)
-            settling.add_done_callback(self._settling.discard)
+            self._settling.start(self._settle(states, mine))
             return states, members
         return await self._keys.settle(states, mine), members
 

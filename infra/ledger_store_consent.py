@@ -32,7 +32,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from engine.consent import Held
 from engine.ledger import ERASURE, Draft, Head, Row, Saying, Verdict, admitted, appended, held_of, refused_by, verify
 from engine.ports import ConsentChange, Stale, Unavailable
-from infra.ledger_store_gate import Answer, Gate, NotYet, Waiting, counts, end, gate_of, go_through
+from infra.beside import Beside, give
+from infra.ledger_store_gate import Answer, Gate, NotYet, Waiting, counts, gate_of, go_through
 from infra.ledger_store_prepared import Prepared
 from infra.ledger_store_tables import METADATA
 from infra.ledger_store_versions import up_to_date
@@ -123,7 +124,7 @@ class ConsentLedger:
         self._reading = self._writing if in_memory else ThreadPoolExecutor(2, "ledger-read")
         self._waiting: list[Waiting[Commit]] = []
         self._task: asyncio.Task[None] | None = None
-        self._late: set[asyncio.Task[None]] = set()
+        self._late = Beside()
 
     async def commit(self, wanted: Commit, counting: asyncio.Future[None] | None = None) -> dict[str, Held]:
         """Write what changes something; returns what each subject holds then, its version the number of its last row.
@@ -153,13 +154,11 @@ class ConsentLedger:
             except NotYet:
                 for one in batch:
                     if not one.ready:
-                        late = asyncio.create_task(self._queue_late(one))
-                        self._late.add(late)
-                        late.add_done_callback(self._late.discard)
+                        self._late.start(self._queue_late(one))
                 batch = [one for one in batch if one.ready]
                 answers = await self._written(batch, None)
-            for one, answer in zip(batch, answers, strict=True):
-                end(one, answer)
+            for one, found in zip(batch, answers, strict=True):
+                give(one.answered, found)
 
     async def _written(self, batch: Sequence[Waiting[Commit]], gate: Gate | None) -> Sequence[Answer]:
         try:
@@ -242,7 +241,7 @@ class ConsentLedger:
         return erased
 
     async def close(self) -> None:
-        await asyncio.gather(*self._late)
+        await self._late.end()
         if self._task is not None:
             await self._task
         for pool in {self._writing, self._reading}:

@@ -3,16 +3,17 @@ only once they count: the loop knows when they do, a thread waits for it. Knows 
 
 import asyncio
 import concurrent.futures
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
 from engine.consent import Held
 from engine.ports import Stale, Unavailable
+from infra.beside import give
 
 Wanted = TypeVar("Wanted")
-Answer = Mapping[str, Held] | Stale | Unavailable
+Answer = dict[str, Held] | Stale | Unavailable
 Gate = concurrent.futures.Future[None]
 # so long a transaction stays open for refusals that do not count yet; they mostly do by the time its rows are made
 PATIENCE_SECONDS = 0.05
@@ -42,7 +43,7 @@ def gate_of(batch: Sequence[Waiting[Wanted]]) -> Gate | None:
     counting = [one.counting for one in batch if one.counting is not None and not one.ready]
 
     async def ended() -> None:
-        await asyncio.gather(*map(asyncio.shield, counting))
+        await asyncio.gather(*counting)
 
     return asyncio.run_coroutine_threadsafe(ended(), asyncio.get_running_loop()) if counting else None
 
@@ -61,17 +62,8 @@ async def counts(one: Waiting[Wanted]) -> bool:
     """Whether what a commit says counts, however long that takes; who asked for it is told why it never will."""
     try:
         if one.counting is not None:
-            await asyncio.shield(one.counting)
+            await one.counting
     except Exception as error:  # noqa: BLE001 reason: handed to whoever asked
-        end(one, error)
+        give(one.answered, error)
         return False
     return True
-
-
-def end(one: Waiting[Wanted], answer: Answer | Exception) -> None:
-    if one.answered.done():
-        return  # whoever asked has gone away
-    if isinstance(answer, Exception):
-        one.answered.set_exception(answer)
-    else:
-        one.answered.set_result(dict(answer))

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Executable
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import Connection, CursorResult, Select
+from sqlalchemy.sql.dml import UpdateBase
 
 
 class _Text(msgspec.Struct, frozen=True):
@@ -24,9 +24,7 @@ class _Text(msgspec.Struct, frozen=True):
 class Prepared:
     """One statement for every dialect it meets. Values go to the driver as they are: numbers, text and bytes only."""
 
-    def __init__(self, statement: ClauseElement) -> None:
-        if not isinstance(statement, Executable):
-            raise TypeError("only a statement can be prepared")
+    def __init__(self, statement: Select[Any] | UpdateBase) -> None:
         self._statement = statement
         self._texts: dict[tuple[str, str], _Text] = {}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.processes import RunningServer
 from infra.redis_store import connect
 from tests.infra.consent.place import Place
@@ -22,3 +23,8 @@ async def place(any_redis: RunningServer, tmp_path: Path) -> AsyncIterator[Place
     yield made
     await made.close()
     await redis.aclose()
+
+
+@pytest.fixture
+def ledger(database_url: str) -> ConsentLedger:
+    return ConsentLedger(open_ledger(database_url), lambda: 5)

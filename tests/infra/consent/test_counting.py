@@ -14,11 +14,6 @@ from tests.infra.consent.place import A, B, Place, allowed, keys_of, no, yes
 from tests.infra.consent.test_ledger_store import draft
 
 
-@pytest.fixture
-def ledger(database_url: str) -> ConsentLedger:
-    return ConsentLedger(open_ledger(database_url), lambda: 5)
-
-
 @pytest.mark.parametrize("waits", [PATIENCE_SECONDS / 5, 3 * PATIENCE_SECONDS])
 async def test_a_row_is_in_the_ledger_only_once_its_refusal_counts(
     ledger: ConsentLedger, database_url: str, waits: float

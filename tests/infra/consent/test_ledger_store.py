@@ -14,11 +14,6 @@ from infra.settings import Settings
 from tests.infra.consent.place import A, B, no, yes
 
 
-@pytest.fixture
-def ledger(database_url: str) -> ConsentLedger:
-    return ConsentLedger(open_ledger(database_url), lambda: 5)
-
-
 def draft(row: str, subject: str = A, at: int = 1) -> Draft:
     return Draft(row, subject, Saying(at, "desk", "request", no(at) if at % 2 else yes(at, subject), "GDPR"), True)
 
