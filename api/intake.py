@@ -15,15 +15,16 @@ from api.errors import Problem
 from api.metrics import ACCEPTED, REJECTED, UNATTRIBUTED, WITHHELD
 from engine.attribution import claimed_outcome, outcome_event
 from engine.catalog import Catalogue
-from engine.collection import Collected, Source, collected
-from engine.consent_signals import SignalRules, refused_by_browser
+from engine.collection import Collected, Source, collected, kept_of_rejected
+from engine.consent_signals import SignalRules, forms_of, refused_by_browser
 from engine.errors import Rejected
 from engine.events import Arrival, Event, parse_time
 from engine.gateway import Rejection, accept
 from engine.outcome import Outcome
-from engine.ports import ApiKey, Circumstances, Refused
+from engine.ports import ApiKey, Refused
 from engine.records import DecisionRecord
-from engine.stop_messages import muted, stop_of, stopped
+from engine.statement import law_of
+from engine.stop_messages import muted, stop_of, stop_told, stopped
 
 Items = Sequence[dict[str, Any] | Rejected]
 LOOKUPS = 8
@@ -52,8 +53,7 @@ def _arrival(world: World, key: ApiKey, source: Source, sent_at: Any) -> Arrival
         received=world.clock(),
         sent_at=_sent(sent_at),
         alias_type=source.alias_type,
-        categories=source.categories,
-        consent_mode=world.now.signals.consent_mode,
+        consent=forms_of(source.categories, world.now.signals, world.now.purposes),
     )
 
 
@@ -64,8 +64,8 @@ def _fallback_ids(items: Items) -> list[str]:
 async def _kept(world: World, events: list[Event], source: Source) -> Collected:
     if not source.asks or not events:
         return Collected(events)
-    held = await world.consents.held(list({event.home: None for event in events}))
-    return collected(events, held, source, world.secret)
+    said = await world.people.said(list({i: None for event in events for i in event.ids}))
+    return collected(events, said, source, world.secret)
 
 
 async def _records(world: World, claims: Sequence[Outcome]) -> dict[str, DecisionRecord | None]:
@@ -104,10 +104,10 @@ async def _stop(world: World, events: Sequence[Event], rules: SignalRules) -> No
     for event in events:
         stop = stop_of(event, rules.stop)
         if stop is not None:
-            written = stopped(stop, await world.people.person(event.home))
-            told = Circumstances(event.source, "stop_message", event=(event.source, event.message_id))
+            person = await world.people.person(event.home)
+            written = stopped(stop, person)
             if written:
-                await world.consents.write(written, told)
+                await world.consents.write(written, stop_told(event, law_of(person, world.now.purposes)))
 
 
 def _count(source: str, accepted: int, rejections: Sequence[Rejection], verdict: Collected) -> None:
@@ -144,16 +144,16 @@ async def take(world: World, key: ApiKey, delivery: Delivery) -> dict[str, Any]:
     verdict = await _kept(world, events, source)
     outcomes = await _outcomes(world, verdict.events, arrival.received)
     if rejections:
-        await world.rejects.keep([_refused(arrival.source, items[r.index], r) for r in rejections])
+        await world.rejects.keep([_refused(arrival, source, items[r.index], r) for r in rejections])
     if verdict.events:
         await world.log.append([*verdict.events, *outcomes])
     _count(arrival.source, len(events), rejections, verdict)
     return {"success": True, "accepted": len(events), "rejected": _listed(rejections)}
 
 
-def _refused(source: str, item: dict[str, Any] | Rejected, rejection: Rejection) -> Refused:
-    event = orjson.dumps(item) if isinstance(item, dict) else b""
-    return Refused(source, rejection.code, rejection.message, event)
+def _refused(arrival: Arrival, source: Source, item: dict[str, Any] | Rejected, rejection: Rejection) -> Refused:
+    event = orjson.dumps(kept_of_rejected(item, source, arrival.consent)) if isinstance(item, dict) else b""
+    return Refused(arrival.source, rejection.code, rejection.message, event)
 
 
 def answered(members: dict[str, Any], headers: dict[str, str]) -> Response:

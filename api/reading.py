@@ -6,6 +6,7 @@ import msgspec
 from fastapi import Request
 
 from api.errors import Problem
+from api.schemas import IN_WORDS
 
 T = TypeVar("T")
 MAX_BODY = 64 * 1024
@@ -31,6 +32,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
+        message = next((words for pattern, words in IN_WORDS.items() if repr(pattern) in message), message)
         where = path.rstrip("`") or "$"
         raise Problem(422, "invalid_body", f"{message} at {where}", [{"path": where, "message": message}]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from api.schemas import Instant, Meta, Note, ProfileId, Reference
+from api.schemas import FREQUENCY, HOURS, Instant, Meta, Note, ProfileId, Reference
 
 
 class LookupAsk(msgspec.Struct, frozen=True):
@@ -131,8 +131,8 @@ class ConsentFields(msgspec.Struct, frozen=True):
     preferences: dict[str, dict[str, bool]] | None = None
     jurisdiction: Annotated[str, Meta(pattern="^(GDPR|US|US-[A-Z]{2}|strict)$")] | None = None
     restricted: bool | None = None
-    frequency: Annotated[str, Meta(pattern="^([0-9]{1,2}/(1|7|30)d)?$")] | None = None
-    quiet_hours: Annotated[str, Meta(pattern="^([01][0-9]:[0-5][0-9]-[012][0-9]:[0-5][0-9])?$")] | None = None
+    frequency: Annotated[str, Meta(pattern=FREQUENCY)] | None = None
+    quiet_hours: Annotated[str, Meta(pattern=HOURS)] | None = None
     time_zone: Annotated[str, Meta(max_length=64)] | None = None
     language: Annotated[str, Meta(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)] | None = None
     source: Annotated[str, Meta(max_length=128)] | None = None

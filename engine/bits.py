@@ -100,7 +100,8 @@ class Bits:
             if bit and previous:
                 return value
             value += step if bit else 0
-            if value > most:
+            # every later bit stands for more: without this, zeros would grow the steps without end
+            if max(value, step) > most:
                 raise self.refused("a number in the string is too large")
             step, following, previous = following, step + following, bit
 

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from engine.errors import InvalidCatalogue
+from engine.limits import WINDOWS
 from engine.outcome import DEFAULT_REWARDS, KINDS
 from engine.rules import Rule, RuleList
-from engine.signals import CHANNELS, DAY, LONGEST_CATEGORY
+from engine.signals import LONGEST_CATEGORY, WAYS
 
-WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 _PLACE = re.compile(r" - at (?:key in )?`\$\.?(.*?)`$")
 Problem = tuple[str, str]
 EXPLORATIONS = frozenset({"none", "epsilon", "uniform", "softmax", "thompson"})
@@ -208,7 +208,7 @@ def _bad_number(field: str, number: float, most: float = math.inf) -> Iterator[P
 
 
 def _action_problems(action: Action, placements: Collection[str]) -> Iterator[Problem]:
-    yield from _unknown("channels", action.channels, CHANNELS)
+    yield from _unknown("channels", action.channels, WAYS)
     yield from _unknown("placements", action.placements, placements)
     yield from _bad_caps("cap", action.cap)
     yield from _bad_time("start", action.start)
@@ -225,7 +225,7 @@ def _action_problems(action: Action, placements: Collection[str]) -> Iterator[Pr
 
 
 def _placement_problems(placement: Placement) -> Iterator[Problem]:
-    yield from _unknown("channel", [placement.channel], CHANNELS)
+    yield from _unknown("channel", [placement.channel], WAYS)
     yield from _unknown("exploration.kind", [placement.exploration.kind], EXPLORATIONS)
     yield from _bad_number("exploration.share", placement.exploration.share, 1.0)
     yield from _exploration_problems(placement.exploration)
@@ -245,13 +245,13 @@ def _exploration_problems(exploration: Exploration) -> Iterator[Problem]:
 
 def _policy_problems(policy: ContactPolicy) -> Iterator[Problem]:
     yield from _bad_caps("caps", policy.caps)
-    yield from _unknown("channel_caps", policy.channel_caps, CHANNELS)
+    yield from _unknown("channel_caps", policy.channel_caps, WAYS)
     for channel, caps in policy.channel_caps.items():
         yield from _bad_caps(f"channel_caps.{channel}", caps)
     for group, caps in policy.group_caps.items():
         yield from _bad_caps(f"group_caps.{group}", caps)
     yield from _bad_number("reservation_hours", policy.reservation_hours, 720.0)
-    yield from _unknown("quiet_channels", policy.quiet_channels, CHANNELS)
+    yield from _unknown("quiet_channels", policy.quiet_channels, WAYS)
     yield from _bad_number("quiet_start", policy.quiet_start, 23)
     yield from _bad_number("quiet_end", policy.quiet_end, 23)
     yield from _bad_number("rest_after_decline_days", policy.rest_after_decline_days)
@@ -264,7 +264,7 @@ def _policy_problems(policy: ContactPolicy) -> Iterator[Problem]:
 def _queue_problems(queue: Queue, actions: Collection[str], placements: Collection[str]) -> Iterator[Problem]:
     yield from _unknown("actions", queue.actions, actions)
     yield from _unknown("placement", [queue.placement], placements)
-    yield from _unknown("channel", [queue.channel], CHANNELS)
+    yield from _unknown("channel", [queue.channel], WAYS)
 
 
 def _rule_problems(field: str, source: str) -> Iterator[Problem]:

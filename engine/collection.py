@@ -1,11 +1,13 @@
-"""Whether what a sender's event says may be kept: the collection verdict. Knows a source's settings and what was said
-under the homes of a batch; it reads nothing itself and never decides about use, only about keeping."""
+"""Whether what a sender's event says may be kept: the collection verdict. Knows a source's settings and what the
+people a batch names have said; it reads nothing itself and never decides about use, only about keeping."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from engine.consent import REFUSALS, Held
+from engine.carried import Forms, carried_consent
+from engine.consent import REFUSALS, Held, standing
 from engine.events import CONSENT_CHANGED, Event
 from engine.identifiers import Identifier, identifier_id
 
@@ -37,17 +39,15 @@ class Collected(msgspec.Struct, frozen=True):
     pseudonymised: int = 0
 
 
-def _refused(held: Held | None, purpose: str) -> bool:
-    said = held.statements.get(purpose, ()) if held is not None else ()
-    latest = max(said, key=lambda s: (s.at, s.status in REFUSALS), default=None)
-    return latest is not None and latest.status in REFUSALS
+def _refused(held: Mapping[str, Held], purpose: str) -> bool:
+    return any(said.status in REFUSALS for said in standing(held, purpose))
 
 
-def refuses(held: Held | None, event: Event, purpose: str) -> bool:
-    """Whether collection for `purpose` was explicitly refused: by the event itself, or by the latest thing said under
-    its home. Who was never asked did not refuse."""
+def refuses(held: Mapping[str, Held], event: Event, purpose: str) -> bool:
+    """Whether collection for `purpose` was explicitly refused: by the event itself, or by what anybody it names has
+    said (`held`) and no later yes has replaced. Who was never asked did not refuse."""
     carried = event.consent is not None and event.consent.get(purpose) is False
-    return carried or _refused(held, purpose)
+    return carried or purpose in event.browser or _refused(held, purpose)
 
 
 def pseudonymised(event: Event, secret: bytes) -> Event:
@@ -61,14 +61,16 @@ def pseudonymised(event: Event, secret: bytes) -> Event:
         properties={},
         context={name: value for name, value in event.context.items() if name in _CONTEXT_OF_NOBODY},
         consent=None,
+        browser=(),
     )
 
 
-def narrowing(event: Event, held: Held | None) -> Event | None:
+def narrowing(event: Event, held: Mapping[str, Held]) -> Event | None:
     """What is left of an event that may not be kept: the refusals it carried that were not known yet, and nothing
     else. A refusal must not be lost with the event that brought it."""
     news = {p: False for p, yes in (event.consent or {}).items() if not yes and not _refused(held, p)}
-    if not news:
+    browser = tuple(purpose for purpose in event.browser if not _refused(held, purpose))
+    if not news and not browser:
         return None
     return msgspec.structs.replace(
         event,
@@ -80,22 +82,36 @@ def narrowing(event: Event, held: Held | None) -> Event | None:
         properties={},
         context={},
         consent=news,
+        browser=browser,
     )
 
 
-def collected(events: Sequence[Event], held: Mapping[str, Held], source: Source, secret: bytes) -> Collected:
-    """The events that may be kept, as they may be kept. An explicit change of consent always passes."""
+def kept_of_rejected(item: Mapping[str, Any], source: Source, forms: Forms) -> Mapping[str, Any]:
+    """What may be kept of an item that was not accepted, until somebody looks at it: of one that itself refuses to be
+    collected only what tells its sender which it was."""
+    context = item.get("context")
+    said = carried_consent(context, forms) if source.asks and isinstance(context, dict) else None
+    if said is None or said.get(source.collection_purpose) is not False:
+        return item
+    return {name: item[name] for name in ("type", "messageId") if isinstance(item.get(name), str)}
+
+
+def collected(
+    events: Sequence[Event], said: Mapping[str, Mapping[str, Held]], source: Source, secret: bytes
+) -> Collected:
+    """The events that may be kept, as they may be kept. An explicit change of consent always passes. `said` is, for
+    every id the events name, what everybody who is one person with it holds."""
     if not source.asks:
         return Collected(list(events))
     kept: list[Event] = []
     refused = 0
     for event in events:
-        said = held.get(event.home)
-        if event.explicit or not refuses(said, event, source.collection_purpose):
+        held = {member: one for i in event.ids for member, one in said.get(i, {}).items()}
+        if event.explicit or not refuses(held, event, source.collection_purpose):
             kept.append(event)
             continue
         refused += 1
-        left = narrowing(event, said)
+        left = narrowing(event, held)
         kept += [left] if left is not None else []
         kept += [pseudonymised(event, secret)] if source.on_refusal == PSEUDONYMISE else []
     by_verdict = {"pseudonymised" if source.on_refusal == PSEUDONYMISE else "dropped": refused}

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.jurisdiction import Controller, Jurisdiction
+from engine.limits import NARROWING, together
 from engine.profile import Contact, Issue, Moment, Profile, Trait
 from engine.signals import Signal
 
@@ -15,7 +16,7 @@ _STRICTNESS = {"granted": 0, "not_asked": 1, "expired": 2, "pending": 3, "object
 _STRICTEST = max(_STRICTNESS.values())
 STATUSES = frozenset(_STRICTNESS)
 REFUSALS = frozenset({"denied", "withdrawn", "objected"})
-CONTRACT = "contract"
+CONTRACT, LEGITIMATE_INTERESTS = "contract", "legitimate_interests"
 OBJECTED, EXPIRED = "objected", "expired"
 RESTRICTION = "restriction"
 DAY = 86_400_000
@@ -75,13 +76,14 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The person's answer for one purpose and whether it allows use."""
+    """The person's answer for one purpose and whether it allows use; `until` (ms) is when a yes expires."""
 
     status: str
     basis: str
     allowed: bool
     at: int | None = None
     source: str | None = None
+    until: int | None = None
 
 
 class Consent(msgspec.Struct, frozen=True):
@@ -176,9 +178,10 @@ class _Moment(msgspec.Struct, frozen=True):
     at: int | None
 
 
-def _has_expired(said: Statement, purpose: Purpose, policy: Purposes, moment: _Moment) -> bool:
-    days = purpose.valid_days or policy.law(moment.jurisdiction).valid_days
-    return bool(days) and moment.at is not None and said.status == GRANTED and moment.at >= said.at + days * DAY
+def expiry(purpose: Purpose, at: int, jurisdiction: str, policy: Purposes) -> int | None:
+    """When (ms) a yes of `at` expires under this law; None where it never does."""
+    days = purpose.valid_days or policy.law(jurisdiction).valid_days
+    return at + days * DAY if days else None
 
 
 def _answer(purpose: Purpose, statements: list[Statement], policy: Purposes, moment: _Moment) -> Answer:
@@ -187,9 +190,14 @@ def _answer(purpose: Purpose, statements: list[Statement], policy: Purposes, mom
         return Answer(GRANTED, purpose.basis, True, said.at if said else None, said.source if said else None)
     if said is None:
         return Answer(NOT_ASKED, purpose.basis, _default(purpose, moment.jurisdiction, policy))
-    if any(_has_expired(s, purpose, policy, moment) for s in statements) and said.status == GRANTED:
-        return Answer(EXPIRED, purpose.basis, False, said.at, said.source)
-    return Answer(said.status, purpose.basis, said.status == GRANTED, said.at, said.source)
+    if said.status != GRANTED:
+        # a no to what rests on legitimate interests is an objection, however it was said
+        objects = said.status in REFUSALS and purpose.basis == LEGITIMATE_INTERESTS
+        return Answer(OBJECTED if objects else said.status, purpose.basis, False, said.at, said.source)
+    until = expiry(purpose, min(s.at for s in statements), moment.jurisdiction, policy)
+    if until is not None and moment.at is not None and moment.at >= until:
+        return Answer(EXPIRED, purpose.basis, False, said.at, said.source, until)
+    return Answer(GRANTED, purpose.basis, True, said.at, said.source, until)
 
 
 def _objected(answers: dict[str, Answer], policy: Purposes) -> dict[str, Answer]:
@@ -229,18 +237,24 @@ def _refusing(held: Iterable[Held]) -> dict[str, dict[str, bool]]:
     return result
 
 
+def _settings(held: Mapping[str, Held]) -> dict[str, str]:
+    """What limits contacts holds whichever id it was said under; of anything else the last id's word counts."""
+    found: dict[str, str] = {}
+    for identity in sorted(held):
+        found = {**found, **held[identity].settings}
+    limits = {name: together(h.settings.get(name, "") for h in held.values()) for name in NARROWING if name in found}
+    return {**found, **limits}
+
+
 def resolve(held: Mapping[str, Held], policy: Purposes, country: str | None = None, at: int | None = None) -> Consent:
     """The person's consent: the strictest standing statement of all members; who never said anything does not count.
     A yes that is too old at `at` (ms) has expired; without a moment nothing has."""
     jurisdiction, rule = jurisdiction_of(held, country, policy)
     moment = _Moment(jurisdiction, at)
     answers = {name: _answer(one, standing(held, name), policy, moment) for name, one in policy.purposes.items()}
-    settings: dict[str, str] = {}
-    for identity in sorted(held):
-        settings = {**settings, **held[identity].settings}
     version = sum(h.version for h in held.values())
     restricted = any(h.settings.get(RESTRICTION) for h in held.values())
-    refusing = _refusing(held.values())
+    settings, refusing = _settings(held), _refusing(held.values())
     answers = _objected(answers, policy)
     if restricted:
         answers = {name: msgspec.structs.replace(answer, allowed=False) for name, answer in answers.items()}

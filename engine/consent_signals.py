@@ -6,12 +6,13 @@ from typing import Annotated
 
 import msgspec
 
-from engine.carried import CONSENT_MODE
-from engine.consent import GRANTED, Held
+from engine.carried import CONSENT_MODE, Forms
+from engine.consent import GRANTED, Purposes, expiry
 from engine.errors import Rejected
 from engine.events import Event
 from engine.gpp import US_CALIFORNIA, US_NATIONAL, US_PRIVACY, GppString
 from engine.signals import DAY
+from engine.statement import Subject
 from engine.stop_messages import StopRules
 from engine.tcf import TcString
 
@@ -65,6 +66,11 @@ class SignalRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: LinkRules = LinkRules()
 
 
+def forms_of(categories: Mapping[str, str], rules: SignalRules, policy: Purposes) -> Forms:
+    """How a source's events are read: only configured purposes are ever answered for."""
+    return Forms(dict(categories), rules.consent_mode, frozenset(policy.purposes))
+
+
 class Heard(msgspec.Struct, frozen=True):
     """What a string says about our purposes, and when the person last said so (ms; None where it does not tell)."""
 
@@ -109,8 +115,11 @@ def with_opt_out(heard: Heard, rules: SignalRules) -> Heard:
 
 
 def refused_by_browser(event: Event, rules: SignalRules) -> Event:
-    """An event whose request carried Global Privacy Control: it says no for the person it names."""
-    return msgspec.structs.replace(event, consent={**(event.consent or {}), **dict.fromkeys(rules.opt_out, False)})
+    """An event whose request carried Global Privacy Control: it says no for the person it names. The change event says
+    what was chosen under it, so there the no is part of the answer."""
+    if event.explicit:
+        return msgspec.structs.replace(event, consent={**(event.consent or {}), **dict.fromkeys(rules.opt_out, False)})
+    return msgspec.structs.replace(event, browser=rules.opt_out)
 
 
 def check_time(heard: Heard, at: int) -> None:
@@ -119,12 +128,18 @@ def check_time(heard: Heard, at: int) -> None:
         raise Rejected("string_from_the_future", "the string says it was updated in the future; check the tool's clock")
 
 
-def outdated(heard: Heard, held: Mapping[str, Held]) -> list[str]:
-    """The purposes for which the string's yes is no later than something else the person has said, so that it may not
-    widen. A string without a time never may."""
-    return [purpose for purpose, yes in heard.answers.items() if yes and not _is_news(heard, held, purpose)]
+def outdated(heard: Heard, subject: Subject, policy: Purposes, at: int) -> list[str]:
+    """The purposes for which the string's yes is no later than something else the person has said, or as old as a yes
+    that has expired, so that it may not widen. A string without a time never may."""
+    agreed = [purpose for purpose, yes in heard.answers.items() if yes]
+    if heard.at is None:
+        return agreed
+    law, ends = subject.consent.jurisdiction, {p: policy.purposes[p] for p in agreed}
+    over = {p for p, one in ends.items() if at >= (expiry(one, heard.at, law, policy) or at + 1)}
+    return [p for p in agreed if p in over or not _is_news(heard.at, subject, p, at)]
 
 
-def _is_news(heard: Heard, held: Mapping[str, Held], purpose: str) -> bool:
-    said = [s.at for one in held.values() for s in one.statements.get(purpose, ()) if s.status != GRANTED]
-    return heard.at is not None and all(heard.at > at for at in said)
+def _is_news(said: int, subject: Subject, purpose: str, at: int) -> bool:
+    """A string from a clock that is ahead of ours tells no order: it is later than no refusal."""
+    refused = [s.at for one in subject.held.values() for s in one.statements.get(purpose, ()) if s.status != GRANTED]
+    return all(earlier < said <= at for earlier in refused)

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from engine.catalog import WINDOWS, Action, Catalogue, ContactPolicy, Exploration, Placement, instant
+from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Placement, instant
 from engine.consent import Consent, Visible
+from engine.limits import WINDOWS
 from engine.profile import Contact
 from engine.rules import Facts
 from engine.signals import DAY

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.carried import carried_consent
+from engine.carried import Forms, carried_consent
 from engine.errors import Rejected
 from engine.identifiers import Identifier, IdentityRules, identify
 
@@ -26,7 +26,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     """One accepted event. Times are epoch milliseconds; `at` is never later than `received`.
 
     `home` is the id of its strongest identifier and decides its partition. `consent` maps purpose to the answer the
-    event carried; `explicit` says whether that answer may also widen.
+    event carried; `explicit` says whether that answer may also widen. `browser` names the purposes that the browser
+    itself refused for the request.
     """
 
     message_id: str
@@ -42,6 +43,12 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     context: dict[str, Any] = {}
     consent: dict[str, bool] | None = None
     explicit: bool = False
+    browser: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids that the event names, its home first."""
+        return tuple(dict.fromkeys((self.home, *(i.id for i in self.identifiers))))
 
     @property
     def key(self) -> bytes:
@@ -57,8 +64,7 @@ class Arrival(msgspec.Struct, frozen=True):
     received: int
     sent_at: int | None = None
     alias_type: str = "anonymous_id"
-    categories: dict[str, str] = {}
-    consent_mode: dict[str, tuple[str, ...]] | None = None
+    consent: Forms = Forms()
 
 
 def parse_time(value: Any) -> int | None:
@@ -222,7 +228,7 @@ def normalise(raw: Raw, arrival: Arrival, rules: IdentityRules, fallback_id: str
     identifiers = _identifiers(_claimed(raw, kind, context, arrival.alias_type), arrival, rules)
     if kind in ("alias", "merge") and len(identifiers) < 2:
         raise Rejected(f"invalid_{kind}", f"{kind} needs two different identifiers that each name somebody")
-    consent = carried_consent(context, arrival.categories, arrival.consent_mode)
+    consent = carried_consent(context, arrival.consent)
     return Event(
         message_id=_message_id(raw, fallback_id),
         source=arrival.source,

@@ -5,11 +5,10 @@ import msgspec
 
 
 class Jurisdiction(msgspec.Struct, frozen=True):
-    """What a law asks for: whether an unasked person counts as agreeing where a purpose does not say (`opt_out`),
-    whether Global Privacy Control is an opt-out there, after how many days a yes must be asked for again (0: never)."""
+    """What a law asks for: whether an unasked person counts as agreeing where a purpose does not say (`opt_out`), and
+    after how many days a yes must be asked for again (0: never)."""
 
     opt_out: bool = False
-    honours_gpc: bool = True
     valid_days: int = 0
     text: dict[str, str] = {}
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from engine.consent import GRANTED, REFUSALS, RESTRICTION, Held, Statement, standing
-from engine.ports import Circumstances, ConsentChange, Proof, Stale
+from engine.ports import Circumstances, ConsentChange, Proof, Stale, Unavailable
 from engine.statement import taken
 
 GENESIS = bytes(32)
@@ -64,6 +64,10 @@ class Verdict(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class Damaged(Unavailable):
+    """A row whose payload is there and says nothing that can be read: what its subject said is not known."""
+
+
 _SAYING = msgspec.json.Decoder(Saying)
 
 
@@ -88,8 +92,11 @@ def appended(head: Head, draft: Draft, salt: bytes) -> Row:
 
 
 def saying_of(row: Row) -> Saying | None:
-    """What a row says; None where it was erased."""
-    return _SAYING.decode(row.payload) if row.payload is not None else None
+    """What a row says; None where it was erased. Raises `Damaged`."""
+    try:
+        return _SAYING.decode(row.payload) if row.payload is not None else None
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"row {row.seq} of the consent ledger cannot be read; `rapport doctor` says more") from error
 
 
 def _problem(row: Row, before: Head) -> str:
@@ -181,9 +188,11 @@ def admitted(
 
 
 def refused_by(held: Mapping[str, Held]) -> dict[str, frozenset[str]]:
-    """The purposes that each identifier refuses now; who refuses nothing is absent."""
+    """The purposes that each identifier refuses now, and `restriction` where its data is not to be used at all; who
+    refuses nothing is absent."""
     found = {
         subject: frozenset(p for p in one.statements if any(s.status in REFUSALS for s in standing({subject: one}, p)))
+        | ({RESTRICTION} if one.settings.get(RESTRICTION) else set())
         for subject, one in held.items()
     }
     return {subject: purposes for subject, purposes in found.items() if purposes}

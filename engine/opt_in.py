@@ -2,15 +2,16 @@
 still counts; nothing of how links are made, sent or kept."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from engine.consent import CONTRACT, GRANTED, REFUSALS, Consent, Held, Statement
-from engine.ports import ConsentChange
+from engine.ports import ConsentChange, Proof
 from engine.statement import Subject, later
 
+EVERY_TOPIC = "all"
 PENDING, CONFIRMED, EXPIRED, WITHDRAWN = "pending", "confirmed", "expired", "withdrawn"
 
 
@@ -50,19 +51,25 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
-def refused_since(opt_in: OptIn, held: Mapping[str, Held]) -> bool:
-    """Whether the person said no to any of it after the link was asked for: then the link is worth nothing."""
+def refused_since(opt_in: OptIn, held: Mapping[str, Held], rows: Sequence[Proof]) -> bool:
+    """Whether the person said no to any of it after the link was asked for: then the link is worth nothing. `rows` is
+    what the ledger has of them: what is held of a channel carries no time."""
     said = [s for one in held.values() for p in opt_in.purposes for s in one.statements.get(p, ())]
-    return any(s.status in REFUSALS and s.at > opt_in.requested_at for s in said)
+    if any(s.status in REFUSALS and s.at > opt_in.requested_at for s in said):
+        return True
+    wanted = {(channel, topic) for channel, topics in opt_in.preferences.items() for topic in (*topics, EVERY_TOPIC)}
+    later = [row.change.preferences for row in rows if row.change is not None and row.at > opt_in.requested_at]
+    spoken = ((channel, topic, yes) for said in later for channel, all_ in said.items() for topic, yes in all_.items())
+    return any(not yes and (channel, topic) in wanted for channel, topic, yes in spoken)
 
 
-def state_at(opt_in: OptIn, held: Mapping[str, Held], at: int) -> str:
+def state_at(opt_in: OptIn, held: Mapping[str, Held], rows: Sequence[Proof], at: int) -> str:
     """What a link is worth now."""
     if opt_in.state != PENDING:
         return opt_in.state
     if at >= opt_in.expires_at:
         return EXPIRED
-    return WITHDRAWN if refused_since(opt_in, held) else PENDING
+    return WITHDRAWN if refused_since(opt_in, held, rows) else PENDING
 
 
 def awaiting(subject: Subject, opt_in: OptIn) -> dict[str, ConsentChange]:

@@ -53,7 +53,7 @@ def receipt(person: str, consent: Consent, policy: Purposes, rows: Sequence[Proo
         },
         "processing": [_processing(p, consent, policy) for p in policy.purposes.values()],
         "parties": [_party(policy.controller)],
-        "events": [event for row in rows for event in _events(row, policy, iso)],
+        "events": [event for row in rows for event in _events(row, policy, consent.jurisdiction, iso)],
     }
 
 
@@ -92,8 +92,9 @@ def _party(controller: Controller) -> dict[str, Any]:
     }
 
 
-def _events(row: Proof, policy: Purposes, iso: Iso) -> list[dict[str, Any]]:
-    """One per purpose that the row speaks of; a row whose payload was erased leaves none."""
+def _events(row: Proof, policy: Purposes, law: str, iso: Iso) -> list[dict[str, Any]]:
+    """One per purpose that the row speaks of; a row whose payload was erased leaves none. `law` is the person's now,
+    for rows that name none: what was carried over when identifiers were linked."""
     if row.change is None:
         return []
     terms: Mapping[str, Purpose] = policy.purposes
@@ -102,7 +103,7 @@ def _events(row: Proof, policy: Purposes, iso: Iso) -> list[dict[str, Any]]:
             "@type": "dpv:ConsentStatus",
             "event_time": iso(statement.at),
             "recorded_time": iso(row.at),
-            "validity_duration": _validity(terms.get(name), policy, row.jurisdiction),
+            "validity_duration": _validity(terms.get(name), policy, row.jurisdiction or law),
             "entity_id": row.who,
             "event_type": "explicit" if statement.explicit else "implicit",
             "event_state": STATES.get(statement.status, statement.status),

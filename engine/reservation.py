@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from engine.catalog import WINDOWS, Action, Catalogue, ContactPolicy, Placement
+from engine.catalog import Action, Catalogue, ContactPolicy, Placement
+from engine.limits import WINDOWS
 from engine.profile import Contact
 from engine.signals import DAY
 

@@ -19,6 +19,9 @@ NO_CURRENCY = "XXX"
 LARGEST_AMOUNT = 10**12
 _EXPONENTS = {"JPY": 0, "KRW": 0, "CLP": 0, "VND": 0, "BHD": 3, "KWD": 3, "TND": 3}
 CHANNELS = ("voice", "email", "chat", "sms", "web", "other")
+# by which ways a person may say yes or no to being contacted, and by which an action may be offered
+REACHED_BY = ("email", "sms", "voice", "whatsapp", "push", "chat", "web")
+WAYS = (*REACHED_BY, "other")
 _CHANNEL_NAMES = {"call": "voice", "phone": "voice", "whatsapp": "chat", "messenger": "chat"}
 CONTACT_EVENTS: dict[str, str] = {
     "Support Contact": "other",

@@ -1,7 +1,7 @@
 """What a person's new answers write, and under which identifier: a no under every member, a yes under the profile id
 with the members it covers. Knows nothing of HTTP, of storage or of who asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -9,6 +9,7 @@ from engine.consent import (
     CONTRACT,
     DENIED,
     GRANTED,
+    LEGITIMATE_INTERESTS,
     OBJECTED,
     REFUSALS,
     RESTRICTION,
@@ -16,17 +17,49 @@ from engine.consent import (
     Held,
     Purposes,
     Statement,
+    country_of,
+    jurisdiction_of,
     resolve,
     standing,
 )
-from engine.ports import ConsentChange
+from engine.events import Event
+from engine.limits import loosened
+from engine.ports import ConsentChange, PersonView
 
 WITHDRAWN = "withdrawn"
-_NO_BY_BASIS = {"legitimate_interests": OBJECTED}
+
+
+BROWSER = "gpc:"
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """One answer in an event. `memory` is the name under which its repetition is known: the same answer again is no
+    statement, and a page's cookie and the browser's own signal are not each other's repetition."""
+
+    purpose: str
+    statement: Statement
+    memory: str
+
+    @property
+    def yes(self) -> bool:
+        return self.statement.status == GRANTED
+
+
+def carried_by(event: Event) -> Iterator[Carried]:
+    """What an event says about consent. An explicit yes covers the identifiers it names; what the browser refuses, it
+    refuses as the request is received, whenever the event happened."""
+    for purpose, yes in (event.consent or {}).items():
+        covers = event.ids if yes and event.explicit else ()
+        said = Statement(GRANTED if yes else DENIED, event.at, event.source, event.explicit, covers)
+        yield Carried(purpose, said, purpose)
+    for purpose in event.browser:
+        refused = Statement(DENIED, event.received, event.source, False)
+        yield Carried(purpose, refused, f"{BROWSER}{purpose}")
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What somebody asks to change. `source` says who, `text_version` what they had read; `at` in ms."""
+    """What somebody asks to change. `source` says who, `text_version` what they had read; `at` in ms, and `agreed`
+    where what they agree to was agreed earlier than it is handed in."""
 
     source: str
     at: int
@@ -34,6 +67,7 @@ class Wish(msgspec.Struct, frozen=True):
     preferences: dict[str, dict[str, bool]] = {}
     settings: dict[str, str] = {}
     text_version: str = ""
+    agreed: int = 0
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -50,17 +84,22 @@ def later(held: Mapping[str, Held], purpose: str, at: int) -> int:
     return max([at, *(moment + 1 for moment in said)])
 
 
-def _is_settled(subject: Subject, purpose: str) -> bool:
-    """Whether a standing explicit grant already covers everybody: saying yes again would be no statement."""
+def _is_settled(subject: Subject, purpose: str, wish: Wish) -> bool:
+    """Whether a standing explicit grant on the same text already covers everybody: saying yes again would be no
+    statement, unless the first has lived half of its time."""
+    answer = subject.consent.answers[purpose]
     said = [s for h in subject.held.values() for s in h.statements.get(purpose, ())]
-    covering = any(s.status == GRANTED and s.explicit and set(subject.members) <= set(s.covers) for s in said)
-    return covering and subject.consent.answers[purpose].status == GRANTED
+    grants = [s for s in said if s.status == GRANTED and s.explicit and set(subject.members) <= set(s.covers)]
+    if answer.status != GRANTED or not any(wish.text_version in ("", s.text_version) for s in grants):
+        return False
+    last = max(s.at for s in grants)
+    return answer.until is None or 2 * ((wish.agreed or wish.at) - last) < answer.until - last
 
 
 def _yes(subject: Subject, purpose: str, wish: Wish) -> dict[str, Statement]:
-    if _is_settled(subject, purpose):
+    if _is_settled(subject, purpose, wish):
         return {}
-    at = later(subject.held, purpose, wish.at)
+    at = later(subject.held, purpose, wish.agreed or wish.at)
     return {subject.members[0]: Statement(GRANTED, at, wish.source, True, subject.members, wish.text_version)}
 
 
@@ -71,7 +110,8 @@ def _refuses(held: Held | None, purpose: str) -> bool:
 
 def _no(subject: Subject, purpose: str, wish: Wish) -> dict[str, Statement]:
     answer = subject.consent.answers[purpose]
-    status = WITHDRAWN if answer.status == GRANTED else _NO_BY_BASIS.get(answer.basis, DENIED)
+    objects = answer.basis == LEGITIMATE_INTERESTS
+    status = OBJECTED if objects else WITHDRAWN if answer.status == GRANTED else DENIED
     unchanged = answer.status in REFUSALS
     at = later(subject.held, purpose, wish.at)
     statement = Statement(status, at, wish.source, True, (), wish.text_version)
@@ -183,6 +223,11 @@ def _missing(held: Mapping[str, Held], member: str) -> dict[str, dict[str, bool]
     return missing
 
 
+def law_of(person: PersonView, policy: Purposes) -> str:
+    """The jurisdiction under which a person says something now."""
+    return jurisdiction_of(person.held, country_of(person.profile), policy)[0]
+
+
 def outlook(
     subject: Subject,
     written: Mapping[str, ConsentChange],
@@ -196,8 +241,11 @@ def outlook(
 
 
 def widened(before: Consent, after: Consent) -> bool:
-    """Whether anything is allowed after that was not allowed before: a purpose, or a channel for a topic."""
+    """Whether anything is allowed after that was not allowed before: a purpose, a channel for a topic, more contacts
+    or other hours."""
     if any(after.allows(purpose) and not before.allows(purpose) for purpose in after.answers):
+        return True
+    if loosened(before.settings, after.settings):
         return True
     return any(
         after.reaches(channel, topic) and not before.reaches(channel, topic)

@@ -1,13 +1,13 @@
 """Messages that mean "write no more": STOP and its like, where the whole message says so, on channels like SMS. Knows
 the words and what a message may leave behind; the text itself never passes the door."""
 
+import unicodedata
 from typing import Any
 
 import msgspec
 
 from engine.events import Event
-from engine.ports import ConsentChange, PersonView
-from engine.signals import CHANNELS
+from engine.ports import Circumstances, ConsentChange, PersonView
 
 EVERY_TOPIC = "all"
 TOPIC_ONLY, ALL_TOPICS = "topic", "all"
@@ -17,8 +17,6 @@ STOP_MARK = "stop"
 _INCOMING: dict[str, str] = {"SMS Received": "sms", "Message Received": ""}
 _LIKE_SMS: dict[str, str] = {"sms": "sms", "mms": "sms", "rcs": "sms", "whatsapp": "whatsapp"}
 _TEXTS = ("body", "text", "message", "content")
-# where WhatsApp is no channel of its own it is counted as chat
-_ELSEWHERE = {"whatsapp": "chat"}
 
 
 class StopRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,16 +35,19 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 def is_stop(text: str, rules: StopRules) -> bool:
-    """Whether the whole message is one of the words; case, spaces and punctuation around it aside."""
-    words = "".join(c if c.isalnum() else " " for c in text.casefold()).split()
-    return " ".join(words) in rules.words
+    """Whether the whole message is one of the words; case, width, spaces and punctuation aside."""
+    return _spelt(text) in {_spelt(word) for word in rules.words}
+
+
+def _spelt(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
 
 
 def _channel(name: str, properties: dict[str, Any]) -> str | None:
     if name not in _INCOMING:
         return None
     named = properties.get("channel")
-    spoken = named.lower() if isinstance(named, str) and named else _INCOMING[name]
+    spoken = named.strip().lower() if isinstance(named, str) and named else _INCOMING[name]
     return _LIKE_SMS.get(spoken)
 
 
@@ -59,8 +60,8 @@ def muted(item: Any, rules: StopRules) -> Any:
     properties = item.get("properties")
     if not isinstance(properties, dict) or _channel(name, properties) is None:
         return item
-    texts = [properties[name] for name in _TEXTS if isinstance(properties.get(name), str)]
-    left = {name: value for name, value in properties.items() if name not in _TEXTS}
+    texts = [said for name, said in properties.items() if name.casefold() in _TEXTS and isinstance(said, str)]
+    left = {name: value for name, value in properties.items() if name.casefold() not in _TEXTS}
     marked = {STOP_MARK: True} if any(is_stop(text, rules) for text in texts) else {}
     return {**item, "properties": {**left, **marked}}
 
@@ -74,9 +75,13 @@ def stop_of(event: Event, rules: StopRules) -> Stop | None:
         return None
     named = event.properties.get("topic")
     known = rules.scope == TOPIC_ONLY and isinstance(named, str) and 0 < len(named) <= LONGEST_TOPIC
-    ids = tuple(dict.fromkeys((event.home, *(i.id for i in event.identifiers))))
-    where = channel if channel in CHANNELS else _ELSEWHERE[channel]
-    return Stop(ids, where, str(named) if known else EVERY_TOPIC)
+    return Stop(event.ids, channel, str(named) if known else EVERY_TOPIC)
+
+
+def stop_told(event: Event, jurisdiction: str) -> Circumstances:
+    """How a stop came to be said: what else its event says about consent has rows of its own."""
+    row = (event.source, f"{event.message_id}:{STOP_MARK}")
+    return Circumstances(event.source, "stop_message", jurisdiction=jurisdiction, event=row)
 
 
 def stopped(stop: Stop, view: PersonView) -> dict[str, ConsentChange]:

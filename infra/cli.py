@@ -130,7 +130,8 @@ def _demo_keys(settings: Settings) -> tuple[str, str]:
 def doctor() -> None:
     """Look at every part of the installation and say what is wrong and what to try."""
     settings = _settings()
-    findings = asyncio.run(examine(settings))
+    with console.status("looking") as status:
+        findings = asyncio.run(examine(settings, lambda what: status.update(f"looking at {what}")))
     for finding in findings:
         well = "[yellow]mind[/yellow]" if finding.warning else "[green]ok[/green]"
         mark = well if finding.ok else "[red]no[/red]"

@@ -2,7 +2,6 @@
 before the ledger has it, a grant only after. Knows ledger and keys; what is said, the rules of `engine` say."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -48,14 +47,10 @@ class LedgeredConsents:
         await self._settling.end()
 
     async def held(self, identities: Sequence[str]) -> dict[str, Held]:
-        """What is stored under each of the identifiers that ever said something; the ledger is asked about those with
-        a row on its way to it."""
-        found, waiting = await self._keys.read(identities)
-        if waiting:
-            with contextlib.suppress(Unavailable):
-                said = await self._ledger.held(list(waiting))
-                found |= {i: overlaid(said.get(i, Held()), rows) for i, rows in waiting.items()}
-        return found
+        """What is stored under each of the identifiers that ever said something; the ledger is asked where a row is on
+        its way to it, or Redis may have forgotten some. Raises `Unavailable`."""
+        said = await self._people.said(identities)
+        return {i: said[i][i] for i in identities if i in said[i]}
 
     async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         """Returns when ledger and keys hold the change, under everybody who is the same person by then."""
@@ -74,7 +69,8 @@ class LedgeredConsents:
         told = told if told.at else msgspec.structs.replace(told, at=now)
         rows = {i: row_of_event(*told.event, i) if told.event else f"r{secrets.token_hex(16)}" for i in changes}
         refusals = {i: less for i, change in changes.items() if (less := narrowing(change)) is not None}
-        counting = asyncio.create_task(self._keys.hold(refusals, rows, now)) if refusals else None
+        since = Pending(now, ConsentChange(), told.who, told.jurisdiction)
+        counting = asyncio.create_task(self._keys.hold(refusals, rows, since)) if refusals else None
         mine = {i: (row, *(f"{row}:{purpose}" for purpose in changes[i].statements)) for i, row in rows.items()}
         wanted = Commit(drafts_of(changes, told, rows), [*changes, *(told.expected or {})], told.expected)
         try:
@@ -135,7 +131,10 @@ class LedgeredConsents:
         have died before every identifier of the person had one."""
         for identity, rows in waiting.items():
             old = {row: p for row, p in rows.items() if p.at <= self._clock() - LEFT_BEHIND_MS}
-            drafts = [Draft(row, identity, Saying(p.at, "", "mended", p.change), True) for row, p in old.items()]
+            drafts = [
+                Draft(row, identity, Saying(p.at, p.who, "mended", p.change, p.jurisdiction), True)
+                for row, p in old.items()
+            ]
             if drafts:
                 states = await self._ledger.commit(Commit(drafts, [identity]))
                 await self._keys.settle(states, {identity: list(old)})
@@ -189,6 +188,17 @@ class Truth:
         self._runs.trusted.update(runs)
         return written
 
+    async def _mended(self, consents: LedgeredConsents) -> None:
+        """Carry out what was seen waiting; what waits after that, or where that failed, is looked at again."""
+        seen, self._waiting = self._waiting, {}
+        left = seen
+        try:
+            _, current = await self._keys.read(list(seen)) if seen else ({}, {})
+            await consents.mend(current)
+            left = {i: rows for i, rows in current.items() if rows}
+        finally:
+            self._waiting.update(left)
+
     async def watch(self, consents: LedgeredConsents) -> None:
         """Keep catching up and mending for as long as the process lives."""
         while True:
@@ -196,10 +206,7 @@ class Truth:
                 written = await self.catch_up()
                 if written:
                     log.warning("Redis restarted; consent of %d identifiers was written again", written)
-                waiting, self._waiting = self._waiting, {}
-                _, current = await self._keys.read(list(waiting)) if waiting else ({}, {})
-                await consents.mend(current)
-                self._waiting.update({i: rows for i, rows in current.items() if rows})
+                await self._mended(consents)
             except (*FAILURES, Unavailable) as error:
                 log.warning("consent waits for a server: %s", type(error).__name__)
             await asyncio.sleep(CHECK_SECONDS)

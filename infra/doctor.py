@@ -1,12 +1,13 @@
 """What an operator would look at first, looked at in one go. Knows where things are; mends nothing."""
 
 import asyncio
+import functools
 import shutil
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from engine.ports import Unavailable
+from engine.errors import EngineError
 from infra.archive import events_url, open_table
 from infra.config import load
 from infra.kafka_log import cluster_id
@@ -20,6 +21,8 @@ from infra.settings import Settings
 from infra.yaml_source import InvalidConfiguration
 
 FREE_BYTES = 1 << 30
+SECONDS = 10
+LEDGER = "consent ledger"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -36,29 +39,39 @@ class Warned(Exception):
     """Something that works, and that somebody should do something about."""
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Every check, in the order things depend on each other."""
+Looking = Callable[[str], None]
+
+
+async def examine(settings: Settings, looking: Looking = lambda _what: None) -> list[Finding]:
+    """Every check, in the order things depend on each other; `looking` hears what is looked at now."""
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         ("configuration", _configuration),
         ("disk", _disk),
         ("database", _database),
-        ("consent ledger", _ledger),
+        (LEDGER, functools.partial(_ledger, looking=looking)),
         ("redis", _redis),
         ("broker", _broker),
         ("partitions", _partitions),
         ("rules", _rules),
         ("archive", _archive),
     )
-    return [await _look(name, check, settings) for name, check in checks]
+    found = []
+    for name, check in checks:
+        looking(name)
+        found.append(await _look(name, check, settings))
+    return found
 
 
 async def _look(name: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
     try:
-        async with asyncio.timeout(10):
+        # the ledger is walked to its end, however long it is
+        async with asyncio.timeout(None if name == LEDGER else SECONDS):
             return Finding(name, True, await check(settings))
     except Warned as warned:
         return Finding(name, True, str(warned), warning=True)
-    except (*FAILURES, Unavailable, InvalidConfiguration, RuntimeError, ValueError) as error:
+    except TimeoutError:
+        return Finding(name, False, f"no answer within {SECONDS} seconds")
+    except (*FAILURES, EngineError, InvalidConfiguration, RuntimeError, ValueError) as error:
         return Finding(name, False, str(error) or type(error).__name__)
 
 
@@ -80,10 +93,10 @@ async def _database(settings: Settings) -> str:
         return f"answers, its tables have version {version_of(connection)}"
 
 
-async def _ledger(settings: Settings) -> str:
+async def _ledger(settings: Settings, looking: Looking) -> str:
     ledger = ConsentLedger(open_ledger(settings.database), lambda: 0)
     try:
-        found = await asyncio.to_thread(ledger.verify)
+        found = await asyncio.to_thread(ledger.verify, lambda rows: looking(f"{LEDGER}: {rows:,} rows"))
     finally:
         await ledger.close()
     if found.broken is not None:

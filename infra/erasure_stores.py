@@ -1,18 +1,56 @@
-"""The erasers of an installation's stores: features online and offline, outreach queues, the consent ledger. Each
-knows one store and how to count what goes; none knows why."""
+"""The stores of what is kept of people, beside the archive: features online and offline, outreach queues, the database.
+Each knows one store, what an export shows of it and how to count what an erasure takes; none knows why."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
 
-from engine.ports import People, PersonView
+import numpy as np
+
+from engine.erasure_job import Eraser
+from engine.export import named
+from engine.ports import Entry, People, PersonView
+from features.views import PROFILE, TIMESTAMP
+from infra.archive import open_table
 from infra.archive_erasure import drop_rows
 from infra.feast_layout import encode_version
-from infra.redis_store import RedisQueues
 from infra.redis_store_features import RedisFeatures
+from infra.redis_store_queues import RedisQueues
 from infra.redis_store_reservations import RedisReservations
 
 AT_ONCE = 200
+Lines = Callable[[PersonView], AsyncIterator[dict[str, Any]]]
+EntriesOf = Callable[[str, Sequence[str]], Awaitable[Sequence[Entry]]]
+LEDGER = "consent ledger payloads"
+FEATURE_ROW, OUTREACH, PROMISED = "feature_row", "outreach_entry", "promised_contact"
+OPT_IN, REJECT = "opt_in", "reject"
+# what has no `Store` here, by the name the certificate has for it: the kind of line under which an export shows it
+SHOWN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "fragments": "profile",
+        "consent keys": "consent",
+        "identity index": "profile",
+        "recent decisions": "decision",
+        "links archive": "link",
+        "archive events": "event",
+        "decision records (of the archive's events)": "decision",
+        "outcomes (of the archive's events)": "outcome",
+        LEDGER: "consent_record",
+    }
+)
+
+
+class Store(Eraser, Protocol):
+    """An eraser whose store an export shows as lines of one kind."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def lines(self, view: PersonView) -> AsyncIterator[dict[str, Any]]:
+        """What is kept of the person now, little in memory at a time."""
+        ...
 
 
 def _emptied(view: PersonView) -> bytes:
@@ -24,7 +62,7 @@ def _emptied(view: PersonView) -> bytes:
 class OnlineFeatures:
     """Feast's online rows."""
 
-    name = "Feast online"
+    name, kind = "Feast online", FEATURE_ROW
 
     def __init__(self, people: People, features: RedisFeatures) -> None:
         self._people = people
@@ -40,11 +78,21 @@ class OnlineFeatures:
                 gone += await self._features.erase_profile(identity, _emptied(view))
         return gone
 
+    async def lines(self, view: PersonView) -> AsyncIterator[dict[str, Any]]:
+        """A row per id that has one; a value is null where a purpose is closed."""
+        for start in range(0, len(view.members), AT_ONCE):
+            some = view.members[start : start + AT_ONCE]
+            for identity, row in zip(some, await self._features.read_profiles(some), strict=True):
+                if row is not None:
+                    values = (None if np.isnan(value) else float(value) for value in row.values)
+                    told = dict(zip(PROFILE.names, values, strict=True))
+                    yield {"table": "online", "profile_id": identity, "at": row.at, "values": told}
+
 
 class OfflineFeatures:
     """Feast's offline rows, on disk."""
 
-    name = "Feast offline"
+    name, kind = "Feast offline", FEATURE_ROW
 
     def __init__(self, table: Path, column: str) -> None:
         self._table = table
@@ -54,16 +102,34 @@ class OfflineFeatures:
         """Every row of these ids, of whatever time: they are made anew from the archive."""
         return await asyncio.to_thread(drop_rows, str(self._table), self._column, ids) if self._table.exists() else 0
 
+    async def lines(self, view: PersonView) -> AsyncIterator[dict[str, Any]]:
+        """One line that counts them and says when: each is computed from the events, which the export has."""
+        times = await asyncio.to_thread(self._times, view.members)
+        if times:
+            ends = (int(moment.timestamp() * 1000) for moment in (min(times), max(times)))
+            yield {"table": "offline", "rows": len(times), **dict(zip(("first", "last"), ends, strict=True))}
+
+    def _times(self, ids: Sequence[str]) -> list[Any]:
+        table = open_table(str(self._table)) if self._table.exists() else None
+        if table is None:
+            return []
+        mine = [(self._column, "in", list(ids))]
+        found: list[Any] = table.to_pyarrow_table(columns=[TIMESTAMP], filters=[mine])[TIMESTAMP].to_pylist()
+        return found
+
 
 class OutreachQueues:
-    """The entries of every configured queue."""
+    """The entries of every configured queue. `entries` reads those of some people out of one."""
 
-    name = "outreach queues"
+    name, kind = "outreach queues", OUTREACH
 
-    def __init__(self, people: People, queues: RedisQueues, names: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self, people: People, queues: RedisQueues, names: Callable[[], Sequence[str]], entries: EntriesOf
+    ) -> None:
         self._people = people
         self._queues = queues
         self._names = names
+        self._entries = entries
 
     async def erase(self, ids: Sequence[str], before: int) -> int:
         gone = 0
@@ -75,6 +141,11 @@ class OutreachQueues:
                 gone += await self._queues.held(queue, list(places))
                 await self._queues.write(queue, places)
         return gone
+
+    async def lines(self, view: PersonView) -> AsyncIterator[dict[str, Any]]:
+        for queue in self._names():
+            for entry in await self._entries(queue, view.members):
+                yield named(entry)
 
 
 class SqlRows:
@@ -88,13 +159,28 @@ class SqlRows:
         return await asyncio.to_thread(self._erase, ids)
 
 
+class ShownRows(SqlRows):
+    """The same, with what an export says of them."""
+
+    def __init__(self, name: str, erase: Callable[[Sequence[str]], int], kind: str, lines: Lines) -> None:
+        super().__init__(name, erase)
+        self.kind = kind
+        self.lines = lines
+
+
 class PromisedContacts:
     """Contacts that were promised by a decision and not made yet."""
 
-    name = "promised contacts"
+    name, kind = "promised contacts", PROMISED
 
-    def __init__(self, reservations: RedisReservations) -> None:
+    def __init__(self, reservations: RedisReservations, clock: Callable[[], int]) -> None:
         self._reservations = reservations
+        self._clock = clock
 
     async def erase(self, ids: Sequence[str], before: int) -> int:
         return await self._reservations.erase(ids)
+
+    async def lines(self, view: PersonView) -> AsyncIterator[dict[str, Any]]:
+        for promised in await self._reservations.promised([view], self._clock()):
+            for contact in (*promised.own, *promised.elsewhere):
+                yield named(contact)

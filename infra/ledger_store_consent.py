@@ -30,7 +30,21 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from engine.consent import Held
-from engine.ledger import ERASURE, Draft, Head, Row, Saying, Verdict, admitted, appended, held_of, refused_by, verify
+from engine.ledger import (
+    ERASURE,
+    Damaged,
+    Draft,
+    Head,
+    Row,
+    Saying,
+    Verdict,
+    admitted,
+    appended,
+    held_of,
+    refused_by,
+    saying_of,
+    verify,
+)
 from engine.ports import ConsentChange, Stale, Unavailable
 from infra.beside import Beside, give
 from infra.ledger_store_gate import Answer, Gate, NotYet, Waiting, counts, gate_of, go_through
@@ -119,6 +133,9 @@ class ConsentLedger:
         self._engine = engine
         self._clock = clock
         self._reader = engine.execution_options(reads=True)
+        # head and rows of one moment; SQLite's transactions see no other
+        still = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        self._still = self._reader.execution_options(**still)
         in_memory = engine.url.database in (None, "", ":memory:") and engine.dialect.name == "sqlite"
         self._writing = ThreadPoolExecutor(1, "ledger")
         self._reading = self._writing if in_memory else ThreadPoolExecutor(2, "ledger-read")
@@ -163,7 +180,9 @@ class ConsentLedger:
     async def _written(self, batch: Sequence[Waiting[Commit]], gate: Gate | None) -> Sequence[Answer]:
         try:
             return await self._in(self._writing, functools.partial(self._write, [one.wanted for one in batch], gate))
-        except Unavailable as error:
+        except NotYet:
+            raise
+        except Exception as error:  # noqa: BLE001 reason: handed to everybody who waits for this batch
             return [error for _ in batch]
 
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
@@ -180,8 +199,8 @@ class ConsentLedger:
             for wanted in batch:
                 try:
                     head, held = _append(connection, head, wanted)
-                except Stale as stale:
-                    answers.append(stale)
+                except (Stale, Damaged) as refused:
+                    answers.append(refused)
                 else:
                     answers.append(held)
             _move(connection, before, head)
@@ -209,14 +228,14 @@ class ConsentLedger:
         with self._reader.begin() as connection:
             return ask(connection)
 
-    def verify(self) -> Verdict:
-        """Walk the whole chain; names the first broken row."""
-        with self._reader.begin() as connection:
-            return verify(_all(connection), _head(connection))
+    def verify(self, walked: Callable[[int], None] = lambda _rows: None) -> Verdict:
+        """Walk the whole chain; names the first broken row. `walked` hears how many rows were read so far."""
+        with self._still.begin() as connection:
+            return verify(_all(connection, walked), _head(connection))
 
     def refusals(self) -> dict[str, frozenset[str]]:
         """The purposes that each identifier refuses now; reads the whole ledger."""
-        with self._reader.begin() as connection:
+        with self._still.begin() as connection:
             return refused_by(held_of(_all(connection)))
 
     def erase_payloads(self, identities: Sequence[str]) -> int:
@@ -250,7 +269,12 @@ class ConsentLedger:
 
 
 def _says_erasure(row: Row) -> bool:
-    return row.payload is not None and msgspec.json.decode(row.payload, type=Saying).how == ERASURE
+    """A row that cannot be read says none, so that it can be erased."""
+    try:
+        said = saying_of(row)
+    except Damaged:
+        return False
+    return said is not None and said.how == ERASURE
 
 
 def _head(connection: Connection, *, locked: bool = False) -> Head:
@@ -259,7 +283,7 @@ def _head(connection: Connection, *, locked: bool = False) -> Head:
 
 
 def _append(connection: Connection, head: Head, wanted: Commit) -> tuple[Head, dict[str, Held]]:
-    """Write what of a commit changes something. Nothing is written when `Stale` is raised."""
+    """Write what of a commit changes something. Nothing is written when `Stale` or `Damaged` is raised."""
     held = held_of(_rows_of(connection, wanted.subjects))
     fresh = admitted(held, wanted.drafts, wanted.expected, _known(connection, wanted.drafts))
     rows: list[Row] = []
@@ -304,11 +328,14 @@ def _read_rows(rows: Iterable[Any]) -> Iterator[Row]:
         yield Row(int(row.seq), row.row_id, row.subject, bytes(row.payload_hash), bytes(row.chain), payload, salt)
 
 
-def _all(connection: Connection) -> Iterator[Row]:
+def _all(connection: Connection, walked: Callable[[int], None] = lambda _rows: None) -> Iterator[Row]:
     last = int(connection.execute(select(func.coalesce(func.min(ROWS.c.seq), 1))).scalar_one()) - 1
+    rows = 0
     while True:
         page = _found(connection, select(ROWS).where(ROWS.c.seq > last).order_by(ROWS.c.seq).limit(PAGE))
         yield from page
+        rows += len(page)
+        walked(rows)
         if len(page) < PAGE:
             return
         last = page[-1].seq

@@ -9,11 +9,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from engine.consent import Held
-from engine.ports import Stale, Unavailable
 from infra.beside import give
 
 Wanted = TypeVar("Wanted")
-Answer = dict[str, Held] | Stale | Unavailable
+Answer = dict[str, Held] | Exception
 Gate = concurrent.futures.Future[None]
 # so long a transaction stays open for refusals that do not count yet; they mostly do by the time its rows are made
 PATIENCE_SECONDS = 0.05

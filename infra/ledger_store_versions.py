@@ -6,6 +6,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, column, inspect, select, table
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
+from engine.ports import Unavailable
+
 HEAD = "0001"
 STEPS = Path(__file__).with_name("ledger_store_migrations")
 LOOKS = 10
@@ -20,14 +22,19 @@ def up_to_date(engine: Engine) -> None:
     """Bring the tables to the version this program needs; one query where they have it.
 
     Processes that start together find the same table missing; all but one are refused, and look again. SQLite calls
-    that operational, PostgreSQL a mistake in the program or a key that is there already. Raises `WrongVersion`.
+    that operational, PostgreSQL a mistake in the program or a key that is there already. Raises `WrongVersion`, and
+    `Unavailable` where the database does not answer.
     """
     for _ in range(LOOKS - 1):
         try:
             return _upgrade(engine)
         except (IntegrityError, OperationalError, ProgrammingError):
             continue
-    return _upgrade(engine)
+    try:
+        return _upgrade(engine)
+    except OperationalError as error:
+        reason = str(error.orig).partition("\n")[0]
+        raise Unavailable(f"the database does not answer ({reason}); look at RAPPORT_DATABASE_URL") from error
 
 
 def version_of(connection: Connection) -> str:

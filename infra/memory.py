@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from engine.consent import DENIED, GRANTED, Held, Statement
+from engine.consent import Held, Statement
 from engine.decision_id import profile_of
 from engine.erasure import Forgotten, Links, erase, is_taken, learn
 from engine.events import Event
@@ -16,7 +16,7 @@ from engine.ledger import Head, Row, admitted, appended, drafts_of, row_of_event
 from engine.ports import PLAIN, Circumstances, ConsentChange, PersonView, Stored
 from engine.profile import Fragment
 from engine.records import DecisionRecord, Position, decode_decision, partition_of
-from engine.statement import spread, taken
+from engine.statement import carried_by, spread, taken
 from engine.step import Rules, advance
 from features.cross import summed
 
@@ -72,9 +72,7 @@ class MemoryState:
         return list(changed)
 
     def _touched(self, event: Event) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys(self.person_of(i).profile_id for i in (event.home, *(k.id for k in event.identifiers)))
-        )
+        return tuple(dict.fromkeys(self.person_of(i).profile_id for i in event.ids))
 
     def _step(self, event: Event, position: Position, index: int) -> None:
         now = self.clock()
@@ -149,18 +147,21 @@ class MemoryState:
 
     def _hear(self, event: Event) -> None:
         """What the event said about consent: explicit as it is, otherwise only a no that was not said before."""
-        for purpose, yes in (event.consent or {}).items():
-            named = (event.home, *(i.id for i in event.identifiers), *self.person_of(event.home).members)
-            covers = tuple(dict.fromkeys(named)) if yes and event.explicit else ()
-            said = Statement(GRANTED if yes else DENIED, event.at, event.source, event.explicit, covers)
-            repeated = self._said.get((event.home, purpose)) is False
-            self._said[event.home, purpose] = yes
-            if event.explicit or (not yes and not repeated):
-                told = Circumstances(event.source, "event", event=(event.source, f"{event.message_id}:{purpose}"))
-                self.write({event.home: ConsentChange({purpose: said})}, told)
-                others = [m for m in self.person_of(event.home).members if m != event.home and not yes]
-                narrow = ConsentChange({purpose: msgspec.structs.replace(said, explicit=True)})
-                self.write(dict.fromkeys(others, narrow), told)
+        members = self.person_of(event.home).members
+        written: dict[str, dict[str, Statement]] = {}
+        for one in carried_by(event):
+            repeated = self._said.get((event.home, one.memory)) is False
+            self._said[event.home, one.memory] = one.yes
+            if not one.statement.explicit and (one.yes or repeated):
+                continue
+            covers = tuple(dict.fromkeys((*one.statement.covers, *members))) if one.statement.covers else ()
+            said = msgspec.structs.replace(one.statement, covers=covers)
+            written.setdefault(event.home, {})[one.purpose] = said
+            for other in () if one.yes else dict.fromkeys((*members, *event.ids)):
+                if other != event.home:
+                    written.setdefault(other, {})[one.purpose] = msgspec.structs.replace(said, explicit=True)
+        told = Circumstances(event.source, "event", event=(event.source, event.message_id))
+        self.write({identity: ConsentChange(statements) for identity, statements in written.items()}, told)
 
     def edges_around(self, identities: Sequence[str]) -> Edges:
         """Every edge of the groups these ids are in."""

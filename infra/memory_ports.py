@@ -26,6 +26,9 @@ class MemoryPeople:
     async def people(self, identities: Sequence[str]) -> list[PersonView]:
         return [self._state.view(identity) for identity in identities]
 
+    async def said(self, identities: Sequence[str]) -> dict[str, dict[str, Held]]:
+        return {identity: self._state.view(identity).held for identity in identities}
+
 
 class MemoryIdentities:
     """`engine.ports.Identities`."""

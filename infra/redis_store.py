@@ -1,8 +1,9 @@
-"""Redis as people are read from it: connection, persons, decisions, queues' pages and live notices. Writing is done
+"""Redis as people are read from it: connection, persons, decisions and live notices. Writing is done
 elsewhere; nothing here knows a rule."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from engine.consent import Held
 from engine.identity import Person
-from engine.ports import ConsentChange, Entry, PersonView, Unavailable
+from engine.ports import ConsentChange, PersonView, Unavailable
 from engine.records import DecisionRecord, decode_decision, partition_of
 from engine.statement import taken
 from infra.fragment_bytes import unpack
@@ -31,16 +32,17 @@ FAILURES = (RedisError, OSError, TimeoutError)
 CHANGES_CHANNEL = "changes"
 PENDING = "pending:"
 _MEMBERS = msgspec.msgpack.Decoder(tuple[bytes, ...])
-_ENTRY = msgspec.msgpack.Decoder(Entry)
 VERSION_BYTES = 6
 SECONDS = 5.0
 
 
 class Pending(msgspec.Struct, frozen=True, array_like=True):
-    """A refusal on its way to the consent ledger, and since when (ms)."""
+    """A refusal on its way to the consent ledger: since when (ms), who said it, and under which law."""
 
     at: int
     change: ConsentChange
+    who: str = ""
+    jurisdiction: str = ""
 
     def narrowed(self, held: Held) -> Held:
         return taken(held, self.change)
@@ -170,6 +172,33 @@ class RedisPeople:
             raise Unavailable("the profile store does not answer; try again in a moment") from error
         return {*identities, *(m for raw in answers if raw for m in decode_index(raw)[1].members)}
 
+    async def said(self, identities: Sequence[str]) -> dict[str, dict[str, Held]]:
+        """What everybody who is one person with each of these holds: index and consent are read, nothing else."""
+        wanted = list(dict.fromkeys(identities))
+        pipe = self._redis.pipeline(transaction=False)
+        for identity in wanted:
+            pipe.get(index_key(self._at(identity), identity))
+            pipe.hgetall(consent_key(self._at(identity), identity))
+        try:
+            answers = await pipe.execute() if wanted else []
+            persons = [
+                decode_index(raw) if raw else (0, Person((i,))) for i, raw in zip(wanted, answers[::2], strict=True)
+            ]
+            parts: Parts = {i: (None, fields) for i, fields in zip(wanted, answers[1::2], strict=True)}
+            parts |= await self._consents({m for _, person in persons for m in person.members} - parts.keys())
+        except RedisError as error:
+            raise Unavailable("the profile store does not answer; try again in a moment") from error
+        views = [_view(version, person, parts) for version, person in persons]
+        views = views if self._truth is None else await self._proven(self._truth, views, parts)
+        return {identity: view.held for identity, view in zip(wanted, views, strict=True)}
+
+    async def _consents(self, identities: AbstractSet[str]) -> Parts:
+        pipe = self._redis.pipeline(transaction=False)
+        for identity in identities:
+            pipe.hgetall(consent_key(self._at(identity), identity))
+        answers = await pipe.execute() if identities else []
+        return {identity: (None, fields) for identity, fields in zip(identities, answers, strict=True)}
+
     async def _read(self, identities: Sequence[str]) -> list[PersonView]:
         # optimistic: most people have one identifier that counts, so its fragment is asked for with the index
         wanted = list(dict.fromkeys(identities))
@@ -257,71 +286,6 @@ class RedisDecisions:
                 return None
             await asyncio.sleep(0.02)
             waited += 0.02
-
-
-# Versions are digits of fixed width. Who never was in the queue leaves no trace by not getting in.
-_PLACE = """
-for a = 1, #ARGV, 4 do
-  local id, version = ARGV[a], ARGV[a + 1]
-  local held = redis.call('HGET', KEYS[3], id)
-  if not held or held <= version then
-    if ARGV[a + 3] ~= '' then
-      redis.call('ZADD', KEYS[1], ARGV[a + 2], id)
-      redis.call('HSET', KEYS[2], id, ARGV[a + 3])
-      redis.call('HSET', KEYS[3], id, version)
-    elseif held then
-      redis.call('ZREM', KEYS[1], id)
-      redis.call('HDEL', KEYS[2], id)
-      redis.call('HSET', KEYS[3], id, version)
-    end
-  end
-end
-"""
-
-
-class RedisQueues:
-    """`engine.ports.Queues` over a sorted set and a hash per queue."""
-
-    def __init__(self, redis: RedisClient) -> None:
-        self._redis = redis
-        self._place = redis.register_script(_PLACE)
-
-    async def entries(self, queue: str, limit: int, offset: int = 0) -> tuple[list[Entry], int]:
-        try:
-            total = int(await self._redis.zcard(queue_key(queue)))
-            ids = await self._redis.zrevrange(queue_key(queue), offset, offset + limit - 1)
-            raws = await self._redis.hmget(queue_entries_key(queue), ids) if ids else []
-        except RedisError as error:
-            raise Unavailable("the outreach store does not answer; try again in a moment") from error
-        return [_ENTRY.decode(raw) for raw in raws if raw], total
-
-    async def held(self, queue: str, profile_ids: Sequence[str]) -> int:
-        """How many of these profiles the queue has an entry of."""
-        if not profile_ids:
-            return 0
-        return sum(raw is not None for raw in await self._redis.hmget(queue_entries_key(queue), profile_ids))
-
-    async def write(self, queue: str, places: Mapping[str, tuple[bytes, Entry | None]]) -> None:
-        """Put each profile's entry into the queue, or take it out (None); what came from a newer version stays."""
-        arguments: list[str | bytes | float] = []
-        for profile_id, (version, entry) in places.items():
-            priority, data = (entry.priority, msgspec.msgpack.encode(entry)) if entry is not None else (0.0, b"")
-            arguments += [profile_id, version, priority, data]
-        if arguments:
-            keys = [queue_key(queue), queue_entries_key(queue), queue_versions_key(queue)]
-            await self._place(keys=keys, args=arguments)
-
-
-def queue_key(queue: str) -> str:
-    return f"{{q:{queue}}}z"
-
-
-def queue_entries_key(queue: str) -> str:
-    return f"{{q:{queue}}}e"
-
-
-def queue_versions_key(queue: str) -> str:
-    return f"{{q:{queue}}}v"
 
 
 class RedisNotices:

@@ -58,11 +58,13 @@ class ConsentKeys:
         waiting = {i: pending_of(fields) for i, fields in found.items()}
         return {i: decode_held(f) for i, f in found.items()}, {i: rows for i, rows in waiting.items() if rows}
 
-    async def hold(self, changes: Mapping[str, ConsentChange], rows: Mapping[str, str], at: int) -> None:
-        """Make refusals count before the ledger has them: one pending row under each identifier."""
+    async def hold(self, changes: Mapping[str, ConsentChange], rows: Mapping[str, str], since: Pending) -> None:
+        """Make refusals count before the ledger has them: one pending row under each identifier, with what `since`
+        says beside the change."""
         pipe = self._redis.pipeline(transaction=False)
         for identity, change in changes.items():
-            pipe.hset(self._key(identity), f"{PENDING}{rows[identity]}", encode_pending(change, at))
+            pending = encode_pending(msgspec.structs.replace(since, change=change))
+            pipe.hset(self._key(identity), f"{PENDING}{rows[identity]}", pending)
         await self._carried_out(pipe)
 
     async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> dict[str, Held]:
@@ -103,6 +105,6 @@ class ConsentKeys:
             raise Unavailable("the consent store did not take the change; send it again") from error
 
 
-def encode_pending(change: ConsentChange, at: int) -> bytes:
+def encode_pending(pending: Pending) -> bytes:
     """What a pending row holds; the stream's script writes it too."""
-    return msgspec.msgpack.encode(Pending(at, change))
+    return msgspec.msgpack.encode(pending)

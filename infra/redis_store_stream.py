@@ -12,7 +12,7 @@ from engine.ledger import row_of_event
 from engine.ports import ConsentChange, Stored
 from engine.records import Position
 from infra.fragment_bytes import pack, unpack
-from infra.redis_store import PENDING, RedisClient
+from infra.redis_store import PENDING, Pending, RedisClient
 from infra.redis_store_consent import encode_pending
 from infra.topics import (
     consent_key,
@@ -28,7 +28,7 @@ from infra.topics import (
 # One batch of records, all or nothing, and only if the watermark is the one the worker started from. Returns the
 # watermark found (so that a refused worker can tell whether its own write already landed), the tail's length and what
 # news of consent was heard, which also stays beside the watermark, as does the batch's first offset `f`: whoever does
-# the batch's effects again must know both. `l:<purpose>` remembers the last thing an event said: repeating it says
+# the batch's effects again must know both. `l:<memory>` remembers the last thing an event said: repeating it says
 # nothing. A no counts at once, as a row on its way to the ledger; a yes waits until the ledger has it.
 _APPLY = """
 local w = redis.call('HMGET', KEYS[1], 'i', 'o', 'g')
@@ -51,17 +51,18 @@ for _ = 1, tonumber(ARGV[6]) do redis.call('HINCRBY', KEYS[4], ARGV[a], ARGV[a +
 for _ = 1, tonumber(ARGV[7]) do redis.call('SET', KEYS[k], ARGV[a], 'EX', ARGV[a + 1]); k = k + 1; a = a + 2 end
 local heard = {}
 while a <= last do
-  local key, purpose, said, explicit = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
-  if explicit == '1' or (said == '0' and redis.call('HGET', key, 'l:' .. purpose) ~= '0') then
+  local key, memory, said, explicit = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2]
+  if explicit == '1' or (said == '0' and redis.call('HGET', key, 'l:' .. memory) ~= '0') then
     if said == '0' then redis.call('HSET', key, ARGV[a + 3], ARGV[a + 4]) end
     heard[#heard + 1] = ARGV[a + 5]
   end
-  redis.call('HSET', key, 'l:' .. purpose, said)
+  redis.call('HSET', key, 'l:' .. memory, said)
   k = k + 1; a = a + 6
 end
 local packed = ''
 if #heard > 0 then
-  packed = string.char(220, math.floor(#heard / 256), #heard % 256) .. table.concat(heard)
+  local n = #heard
+  packed = string.char(221, 0, math.floor(n / 65536), math.floor(n / 256) % 256, n % 256) .. table.concat(heard)
 end
 for r = last + 1, #ARGV - 2, 2 do
   redis.call('XADD', KEYS[2], ARGV[3] .. '-' .. ARGV[r], 'r', ARGV[r + 1], 't', ARGV[8])
@@ -86,13 +87,16 @@ COUNTERS = ("refused", "skipped")
 
 
 class Said(msgspec.Struct, frozen=True, array_like=True):
-    """One purpose's answer that an event carried for its home."""
+    """One purpose's answer that an event carried for its home. `named` are all the ids the event names, `memory` the
+    name under which its repetition is known."""
 
     home: str
     purpose: str
     statement: Statement
     yes: bool
     message_id: str = ""
+    named: tuple[str, ...] = ()
+    memory: str = ""
 
     @property
     def pending(self) -> str:
@@ -255,8 +259,9 @@ class PartitionStore:
             arguments += [data, self._ttl]
         for said in batch.said:
             explicit = "1" if said.statement.explicit else "0"
-            waiting = encode_pending(ConsentChange({said.purpose: said.statement}), batch.applied)
-            arguments += [said.purpose, "1" if said.yes else "0", explicit, said.pending, waiting]
+            change, who = ConsentChange({said.purpose: said.statement}), said.statement.source
+            waiting = encode_pending(Pending(batch.applied, change, who))
+            arguments += [said.memory or said.purpose, "1" if said.yes else "0", explicit, said.pending, waiting]
             arguments.append(_ENCODER.encode(said))
         for position, raw in batch.records:
             arguments += [position.offset, raw]

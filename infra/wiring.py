@@ -30,8 +30,7 @@ from infra.announcing import AnnouncedConsents
 from infra.config import LiveConfiguration
 from infra.consent_opening import open_consents
 from infra.decisions import FoundDecisions
-from infra.erasure_process import open_erasures
-from infra.export import StoredExports
+from infra.erasure_process import open_erasures, open_exports
 from infra.findings_store import StoredFindings
 from infra.history import ArchivedHistory
 from infra.kafka_log import KafkaLog, cluster_id, ensure_topics
@@ -41,9 +40,10 @@ from infra.ledger_store_reads import SqlReads
 from infra.ledger_store_requests import SqlRequests
 from infra.ledger_store_tokens import SqlOptIns
 from infra.model_store import ModelStore
-from infra.redis_store import FAILURES, RedisDecisions, RedisNotices, RedisQueues, connect
+from infra.redis_store import FAILURES, RedisDecisions, RedisNotices, connect
 from infra.redis_store_features import RedisFeatures
 from infra.redis_store_links import RedisIdentities
+from infra.redis_store_queues import RedisQueues
 from infra.redis_store_replay import ReplayStore
 from infra.redis_store_reservations import RedisReservations
 from infra.redis_store_rules import RulesRecord, rules_now, said, unlike
@@ -226,7 +226,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
             decisions=FoundDecisions(RedisDecisions(redis, settings.partitions), settings.archive),
             cross=RedisFeatures(redis, settings.prefix),
             erasures=open_erasures(settings),
-            exports=StoredExports(settings.archive, PartitionStore(redis), settings.partitions),
+            exports=open_exports(settings, redis, now_ms),
             requests=SqlRequests(open_database(settings.database)),
             callbacks=SqlCallbacks(open_database(settings.database)),
             caller=HttpCaller(private=settings.callbacks_private),

@@ -22,9 +22,8 @@ from api.stating import after, sends_gpc
 from engine.audit import CONSENT
 from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
-from engine.signals import CHANNELS as CONTACT_CHANNELS
+from engine.signals import WAYS
 from engine.statement import Subject, Wish, answer_of, changes, outlook, replacing, widened
-from engine.wishes import CHANNELS
 
 router = APIRouter(prefix="/v1/profiles", tags=["consent"])
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "preference_center", "auditor", "admin"))]
@@ -35,7 +34,6 @@ _DOCUMENT = msgspec.json.Decoder(ConsentDocument)
 _EXAMPLE = {"purposes": {"marketing": False}, "preferences": {"sms": {"all": False}}, "text_version": "2026-01"}
 SETTINGS = ("jurisdiction", "time_zone", "language", "frequency", "quiet_hours")
 MAX_TOPIC = 64
-REACHED_BY = tuple(dict.fromkeys((*CHANNELS, *CONTACT_CHANNELS)))
 
 
 @router.get(
@@ -183,8 +181,8 @@ def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument
     if not named.keys() <= policy.purposes.keys():
         raise Problem(400, "unknown_purpose", f"the purposes here are {', '.join(policy.purposes)}")
     preferences = asked.preferences or {}
-    if not preferences.keys() <= set(REACHED_BY):
-        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(REACHED_BY)}")
+    if not preferences.keys() <= set(WAYS):
+        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(WAYS)}")
     if any(not topic or len(topic) > MAX_TOPIC for topics in preferences.values() for topic in topics):
         raise Problem(400, "invalid_topic", f"a topic has 1 to {MAX_TOPIC} characters; `all` stands for every topic")
     if asked.time_zone is not None and asked.time_zone not in available_timezones():

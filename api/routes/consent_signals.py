@@ -74,14 +74,16 @@ async def take_gpp_string(request: Request, key: Writer, world: WorldNow) -> Res
 
 
 async def _take(request: Request, world: World, key: ApiKey, ref: str, signal: Signal) -> Response:
-    check_time(signal.heard, world.clock())
+    now = world.clock()
+    check_time(signal.heard, now)
     heard = _ours(world, with_opt_out(signal.heard, world.now.signals) if sends_gpc(request) else signal.heard)
     late: list[str] = []
 
     def said(subject: Subject) -> Mapping[str, ConsentChange]:
-        late[:] = outdated(heard, subject.held)
+        late[:] = outdated(heard, subject, world.now.purposes, now)
         purposes = {purpose: yes for purpose, yes in heard.answers.items() if purpose not in late}
-        return changes(subject, Wish(signal.how, world.clock(), purposes, text_version=signal.text_version))
+        agreed = min(heard.at or now, now)
+        return changes(subject, Wish(signal.how, now, purposes, text_version=signal.text_version, agreed=agreed))
 
     told = Circumstances(who=key.name, how=signal.how, evidence={"string": signal.string})
     consent = await state(world, reference(world, ref).id, said, told)

@@ -12,7 +12,7 @@ from api.answers import iso
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
 from api.errors import Problem
-from api.link_pages import CONFIRMED, EXPIRED, OPT_IN, UNKNOWN, WITHDRAWN, ask, form_field, language, tell
+from api.link_pages import CONFIRMED, EXPIRED, OPT_IN, UNKNOWN, WITHDRAWN, ask, form_field, language, tell, topic_words
 from api.reading import read_json
 from api.representation import PRIVATE, json_answer
 from api.routes.unsubscribe import link_base
@@ -22,8 +22,8 @@ from api.stating import state
 from engine import opt_in
 from engine.consent import CONTRACT, Purposes
 from engine.opt_in import OptIn, awaiting, state_at, token_hash
-from engine.ports import ApiKey, Circumstances, ConsentChange
-from engine.signals import CHANNELS
+from engine.ports import ApiKey, Circumstances, ConsentChange, Proof
+from engine.signals import REACHED_BY
 from engine.statement import Subject, Wish, changes
 
 router = APIRouter(tags=["consent"])
@@ -78,18 +78,19 @@ async def ask_for_link(request: Request, key: Asker, world: WorldNow) -> Respons
 def _check(asked: OptInAsk, policy: Purposes) -> None:
     if not set(asked.purposes) <= policy.purposes.keys():
         raise Problem(400, "unknown_purpose", f"the purposes here are {', '.join(policy.purposes)}")
-    if not asked.preferences.keys() <= set(CHANNELS):
-        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(CHANNELS)}")
+    if not asked.preferences.keys() <= set(REACHED_BY):
+        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(REACHED_BY)}")
     if any(policy.purposes[purpose].basis == CONTRACT for purpose in asked.purposes):
         raise Problem(409, "basis_contract", "a purpose that rests on the contract needs no yes; leave it out")
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A link that was found: its hash, what it confirms, and what it is worth now."""
+    """A link that was found: its hash, what it confirms, what it is worth now, and the ledger's rows that show it."""
 
     hash: str
     wanted: OptIn
     state: str
+    rows: list[Proof] = []
 
 
 async def _found(world: World, token: str) -> Link | None:
@@ -99,16 +100,17 @@ async def _found(world: World, token: str) -> Link | None:
     if wanted is None:
         return None
     view = await world.people.person(wanted.identity)
-    worth = state_at(wanted, view.held, world.clock())
+    rows = await world.consents.history(view.members) if wanted.preferences else []
+    worth = state_at(wanted, view.held, rows, world.clock())
     if wanted.state == opt_in.PENDING and worth != opt_in.PENDING:
         await world.opt_ins.settle(hashed, worth, world.clock())
-    return Link(hashed, wanted, worth)
+    return Link(hashed, wanted, worth, rows)
 
 
 def _words(request: Request, wanted: OptIn, policy: Purposes) -> str:
     spoken = language(request)
     texts = [policy.purposes[p].text.get(spoken, p) for p in wanted.purposes if p in policy.purposes]
-    topics = [f"{channel} · {topic}" for channel, said in wanted.preferences.items() for topic in said]
+    topics = [topic_words(request, channel, topic) for channel, said in wanted.preferences.items() for topic in said]
     return " ".join([*texts, *topics])
 
 
@@ -149,7 +151,7 @@ async def _grant(world: World, link: Link) -> None:
     wanted, now = link.wanted, world.clock()
 
     def said(subject: Subject) -> Mapping[str, ConsentChange]:
-        if state_at(wanted, subject.held, now) != opt_in.PENDING:
+        if state_at(wanted, subject.held, link.rows, now) != opt_in.PENDING:
             raise Problem(410, "link_withdrawn", "the link does not count any more; ask for a new one")
         known = {p: True for p in wanted.purposes if p in world.now.purposes.purposes}
         return changes(subject, Wish(wanted.source, now, known, wanted.wanted, text_version=wanted.text_version))

@@ -20,7 +20,7 @@ from api.sealed import seal, unseal
 from api.serving import reference
 from api.stating import state
 from engine.ports import ApiKey, Circumstances, ConsentChange
-from engine.signals import CHANNELS, DAY
+from engine.signals import DAY, REACHED_BY
 from engine.statement import Subject, Wish, changes
 
 router = APIRouter(tags=["unsubscribe"])
@@ -74,8 +74,8 @@ def opened(world: World, token: str) -> Claim | None:
 async def make_links(request: Request, _key: Sender, world: WorldNow) -> Response:
     """Put the headers on the message and the link into its text."""
     asked = await read_json(request, _ASK, MOST_BYTES)
-    if asked.channel not in CHANNELS:
-        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(CHANNELS)}")
+    if asked.channel not in REACHED_BY:
+        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(REACHED_BY)}")
     rules = world.now.signals.links
     until = world.clock() + rules.unsubscribe_days * DAY
     base = link_base(request, world)

@@ -10,8 +10,9 @@ from features.spec import FEATURES
 from infra.bench.bed import Bed
 from infra.bench.people import identifier
 from infra.config import load
-from infra.redis_store import RedisQueues, connect, queue_entries_key
+from infra.redis_store import connect
 from infra.redis_store_features import RedisFeatures
+from infra.redis_store_queues import RedisQueues, queue_entries_key
 
 PURPOSE = "personalization"
 LONGEST_SECONDS, LOOK_SECONDS = 10.0, 0.05

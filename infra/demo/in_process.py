@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 
 from engine.attribution import outcome_event
+from engine.carried import Forms
 from engine.catalog import Catalogue
 from engine.decision_id import decision_id
 from engine.events import Arrival, normalise
@@ -43,7 +44,7 @@ class InProcessDesk:
 
     def send(self, events: Sequence[tuple[int, dict[str, Any]]]) -> None:
         categories = self.configuration.source("default").categories
-        arrival = Arrival(SECRET, "demo", self.now, categories=categories)
+        arrival = Arrival(SECRET, "demo", self.now, consent=Forms(categories))
         for age, raw in events:
             event = normalise(raw, arrival, self.configuration.identity, "")
             self.state.apply([msgspec.structs.replace(event, at=self.now - age)])

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from engine.carried import Forms
 from engine.consent import DENIED, GRANTED, Held, Statement, country_of, resolve
 from engine.decision import local_hour
 from engine.events import Arrival, Event, normalise
@@ -75,7 +76,7 @@ class Table(msgspec.Struct, frozen=True, eq=False):
 
 def _person(people: Population, index: int, configuration: Configuration, at: int) -> tuple[Profile, Held]:
     categories = configuration.source("default").categories
-    arrival = Arrival(SECRET, "simulator", at, categories=categories)
+    arrival = Arrival(SECRET, "simulator", at, consent=Forms(categories))
     fragment: Fragment | None = None
     statements: dict[str, tuple[Statement, ...]] = {}
     for age, raw in history(people, index, f"card-{index}"):

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from engine.consent import Purposes
 from engine.decision_id import profile_of
 from engine.erasure import ERASE
 from engine.events import Event
@@ -55,6 +56,7 @@ class Outside(msgspec.Struct, frozen=True):
     people: People
     consents: Consents
     rules: Rules
+    policy: Callable[[], Purposes]
     clock: Callable[[], int]
     reject: Callable[[Sequence[Reject]], Awaitable[None]]
     notify: Callable[[int, Sequence[str]], Awaitable[None]]
@@ -106,7 +108,7 @@ class Partition:
         self._mark = await persist(self._outside.store.watermark, self.number)
         heard = await persist(self._outside.store.heard, self.number)
         if heard:
-            await persist(take_down, heard, self._outside.people, self._outside.consents)
+            await persist(take_down, heard, self._outside.people, self._outside.consents, self._outside.policy())
         return self._mark
 
     def _check(self, position: Position, before: Position) -> None:
@@ -186,7 +188,7 @@ class Partition:
     async def _effects(self, heard: Sequence[Said], homes: Sequence[str]) -> None:
         """What follows a batch and may be done again: consent into the ledger and everywhere it counts, notices."""
         if heard:
-            await persist(take_down, heard, self._outside.people, self._outside.consents)
+            await persist(take_down, heard, self._outside.people, self._outside.consents, self._outside.policy())
         self._notices = asyncio.create_task(persist(self._outside.notify, self.number, homes))
 
     async def _wait_for_archive(self) -> None:
@@ -231,8 +233,7 @@ class Partition:
         work.claims += step.claims
         for name, count in step.counts:
             work.counts[name] = work.counts.get(name, 0) + count
-        if event.consent:
-            work.said += said_by(event)
+        work.said += said_by(event)
         if event.kind == "decision" and isinstance(event.properties.get("record"), bytes):
             work.decisions[event.message_id] = event.properties["record"]
 

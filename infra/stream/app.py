@@ -88,6 +88,7 @@ class Worker:
             people=self.people,
             consents=self.consents,
             rules=Rules(identity=self.configuration.current.identity),
+            policy=lambda: self.configuration.current.purposes,
             clock=now_ms,
             reject=self.reject,
             notify=self.notify,

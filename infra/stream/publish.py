@@ -20,8 +20,9 @@ from infra.config import LiveConfiguration
 from infra.consent_opening import open_consents
 from infra.feast_layout import encode_version, tombstone
 from infra.model_store import ModelStore
-from infra.redis_store import FAILURES, RedisNotices, RedisPeople, RedisQueues
+from infra.redis_store import FAILURES, RedisNotices, RedisPeople
 from infra.redis_store_features import ProfileRow, RedisFeatures
+from infra.redis_store_queues import RedisQueues
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
 from infra.stream.agents import PUBLISH, in_batches, new_app

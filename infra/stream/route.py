@@ -8,13 +8,16 @@ import msgspec
 import orjson
 
 from engine.attribution import claimed_outcome, outcome_event
-from engine.collection import Source, collected
+from engine.carried import Forms
+from engine.collection import Source, collected, kept_of_rejected
+from engine.consent_signals import forms_of
 from engine.errors import Rejected
 from engine.events import Arrival, Event
 from engine.gateway import accept
-from engine.ports import Circumstances, Consents, Decisions, Log, People
+from engine.ports import Consents, Decisions, Log, People
 from engine.records import Position
-from engine.stop_messages import StopRules, muted, stop_of, stopped
+from engine.statement import law_of
+from engine.stop_messages import StopRules, muted, stop_of, stop_told, stopped
 from infra.config import LiveConfiguration
 from infra.rejects import INBOX_LOG, Reject
 from infra.stream.shell import persist
@@ -56,15 +59,17 @@ class Router:
             secret=inside.secret,
             source=named,
             received=inside.clock(),
-            categories=source.categories,
             alias_type=source.alias_type,
-            consent_mode=current.signals.consent_mode,
+            consent=forms_of(source.categories, current.signals, current.purposes),
         )
         items = [muted(item, current.signals.stop) for item in items]
         ids = [f"inbox:{inside.incarnation()}:{partition}:{offset}:{index}" for index in range(len(items))]
         events, rejections = accept(items, arrival, current.identity, ids)
         if rejections:
-            bad = [Reject(position, r.index, r.code, r.message, _alone(items[r.index], named)) for r in rejections]
+            bad = [
+                Reject(position, r.index, r.code, r.message, _alone(items[r.index], named, source, arrival.consent))
+                for r in rejections
+            ]
             await persist(inside.reject, bad)
         await self._stop(events, current.signals.stop)
         kept = await self._kept(events, source)
@@ -72,18 +77,20 @@ class Router:
             await persist(inside.log.append, [*kept, *await self._outcomes(kept, arrival.received)])
 
     async def _kept(self, events: list[Event], source: Source) -> list[Event]:
-        held = await persist(self._inside.consents.held, [event.home for event in events]) if source.asks else {}
-        return collected(events, held, source, self._inside.secret).events
+        ids = list({i: None for event in events for i in event.ids})
+        said = await persist(self._inside.people.said, ids) if source.asks else {}
+        return collected(events, said, source, self._inside.secret).events
 
     async def _stop(self, events: Sequence[Event], rules: StopRules) -> None:
         """Whoever wrote STOP gets nothing more, whatever becomes of the event itself."""
         for event in events:
             stop = stop_of(event, rules)
             if stop is not None:
-                written = stopped(stop, await persist(self._inside.people.person, event.home))
-                told = Circumstances(event.source, "stop_message", event=(event.source, event.message_id))
+                person = await persist(self._inside.people.person, event.home)
+                written = stopped(stop, person)
                 if written:
-                    await persist(self._inside.consents.write, written, told)
+                    law = law_of(person, self._inside.configuration.current.purposes)
+                    await persist(self._inside.consents.write, written, stop_told(event, law))
 
     async def _outcomes(self, events: Sequence[Event], received: int) -> list[Event]:
         """An outcome event for every tracked event that says what became of a decision we know."""
@@ -100,8 +107,9 @@ class Router:
         return found
 
 
-def _alone(item: Any, source: str) -> bytes:
-    return orjson.dumps({"source": source, "batch": [item]})
+def _alone(item: Any, named: str, source: Source, forms: Forms) -> bytes:
+    kept = kept_of_rejected(item, source, forms) if isinstance(item, dict) else item
+    return orjson.dumps({"source": named, "batch": [kept]})
 
 
 def _items(body: Any) -> tuple[list[Any], str]:

@@ -6,19 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from engine.consent import DENIED, GRANTED, Statement
+from engine.consent import Purposes, Statement
 from engine.events import Event
-from engine.ports import Circumstances, ConsentChange, Consents, People
+from engine.ports import Circumstances, ConsentChange, Consents, People, PersonView
+from engine.statement import carried_by, law_of
 from infra.redis_store_stream import Said
 
 
 def said_by(event: Event) -> Iterator[Said]:
-    """One answer per purpose that the event carried; an explicit yes covers the identifiers it named."""
-    for purpose, yes in (event.consent or {}).items():
-        ids = tuple(dict.fromkeys((event.home, *(i.id for i in event.identifiers))))
-        covers = ids if yes and event.explicit else ()
-        statement = Statement(GRANTED if yes else DENIED, event.at, event.source, event.explicit, covers)
-        yield Said(event.home, purpose, statement, yes, event.message_id)
+    """One answer per purpose that the event carried, and per purpose that the browser refused."""
+    for one in carried_by(event):
+        yield Said(event.home, one.purpose, one.statement, one.yes, event.message_id, event.ids, one.memory)
 
 
 async def covering(said: Sequence[Said], people: People) -> list[Said]:
@@ -34,28 +32,30 @@ def _covers(said: Said, members: Sequence[str]) -> Said:
     return msgspec.structs.replace(said, statement=msgspec.structs.replace(said.statement, covers=covers))
 
 
-async def take_down(heard: Sequence[Said], people: People, consents: Consents) -> None:
-    """Write what events said: under their home, and a refusal under every identifier of the person. May be done again:
-    the same event is the same row of the ledger."""
+async def take_down(heard: Sequence[Said], people: People, consents: Consents, policy: Purposes) -> None:
+    """Write what events said: under their home, and a refusal under every identifier of the person and of the event.
+    May be done again: the same event is the same row of the ledger."""
     homes = list(dict.fromkeys(one.home for one in heard))
     views = await people.people(homes)
-    members = {home: view.members for home, view in zip(homes, views, strict=True)}
+    persons = dict(zip(homes, views, strict=True))
     events: dict[tuple[str, str, str], list[Said]] = {}
     for one in heard:
         events.setdefault((one.home, one.statement.source, one.message_id), []).append(one)
-    await asyncio.gather(*(_one(consents, said, members[home]) for (home, _, _), said in events.items()))
+    await asyncio.gather(*(_one(consents, said, persons[home], policy) for (home, _, _), said in events.items()))
 
 
-async def _one(consents: Consents, said: Sequence[Said], members: Sequence[str]) -> None:
+async def _one(consents: Consents, said: Sequence[Said], person: PersonView, policy: Purposes) -> None:
     first = said[0]
     changes: dict[str, dict[str, Statement]] = {}
     for one in said:
         changes.setdefault(one.home, {})[one.purpose] = one.statement
-        for member in (m for m in members if m != one.home and not one.yes):
+        others = dict.fromkeys((*person.members, *one.named)) if not one.yes else ()
+        for member in (m for m in others if m != one.home):
             changes.setdefault(member, {})[one.purpose] = msgspec.structs.replace(one.statement, explicit=True)
     told = Circumstances(
         who=first.statement.source,
         how="event",
+        jurisdiction=law_of(person, policy),
         evidence={"event": first.message_id, "explicit": str(first.statement.explicit).lower()},
         event=(first.statement.source, first.message_id),
     )

@@ -232,8 +232,23 @@ async def test_the_persons_own_quiet_hours_and_frequency_hold_contacts_back(clie
         assert body["actions"] == []
         assert rule in {blocked["rule"] for blocked in body["blocked"]}
         assert (await decide(client))["actions"]
-        lifted = await client.patch(PATH, json=dict.fromkeys(wish, ""))
+        assert (await client.patch(PATH, json=dict.fromkeys(wish, ""))).status_code == 428
+        tag = (await client.get(PATH)).headers["etag"]
+        lifted = await client.patch(PATH, json=dict.fromkeys(wish, ""), headers={"If-Match": tag})
         assert lifted.json()["quiet_hours" if "quiet_hours" in wish else "frequency"] is None
+
+
+@pytest.mark.parametrize("hours", ["21:00-08:00", "09:30-24:00", "20:00-23:59", "12:00-14:00,21:00-08:00"])
+async def test_hours_of_the_whole_day_can_be_quiet(client: httpx.AsyncClient, hours: str) -> None:
+    answer = await client.patch(PATH, json={"quiet_hours": hours})
+    assert (answer.status_code, answer.json()["quiet_hours"]) == (200, hours)
+
+
+@pytest.mark.parametrize("hours", ["24:00-08:00", "00:00-29:59", "21-8", "21:00"])
+async def test_what_are_no_hours_is_said_in_words(client: httpx.AsyncClient, hours: str) -> None:
+    answer = await client.patch(PATH, json={"quiet_hours": hours})
+    assert answer.status_code == 422
+    assert "hours like `21:00-08:00`" in answer.json()["detail"]
 
 
 async def test_a_channel_refused_for_one_topic_stays_open_for_others(client: httpx.AsyncClient) -> None:

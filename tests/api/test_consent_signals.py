@@ -15,7 +15,7 @@ from engine.events import CONSENT_CHANGED
 from engine.ports import PLAIN, Circumstances, ConsentChange
 from infra.memory_ports import MemoryConsents
 from tests.api.seed import ANN, grant, seed
-from tests.api.world import ADMIN, AGENT, NOW, WRITE, FixedConfiguration, Rig
+from tests.api.world import ADMIN, AGENT, NOW, WRITE, Rig
 
 # publisher segment: personalised content (1, 5, 6) agreed; made by the IAB's library with LastUpdated 2026-01-02
 CONSENT = f"/v1/profiles/{ANN}/consent"
@@ -224,6 +224,68 @@ async def test_gpc_on_an_event_opts_out_the_browser_and_the_person(
     assert (await statuses(client))["advertising"] == "denied"
 
 
+async def test_a_cookies_no_of_before_does_not_make_the_browsers_a_repetition(
+    rig: Rig, client: httpx.AsyncClient
+) -> None:
+    """A banner denies by default, the person agrees, and later the browser opts out for the first time."""
+    denied = {"consent": {"categoryPreferences": {"advertising": False}}}
+    await track(rig, {"userId": "u-1", "context": denied})
+    rig.clock.at += 1000
+    await grant(client, "advertising")
+    rig.clock.at += 1000
+    await track(rig, {"userId": "u-1", "context": denied})
+    assert (await statuses(client))["advertising"] == "granted"
+    await track(rig, {"userId": "u-1"}, Sec_GPC="1")
+    assert (await statuses(client))["advertising"] == "denied"
+    rig.clock.at += 1000
+    await grant(client, "advertising")
+    await track(rig, {"userId": "u-1"}, Sec_GPC="1")
+    assert (await statuses(client))["advertising"] == "granted"
+
+
+async def test_a_browser_refuses_when_it_asks_however_old_its_event_is(rig: Rig, client: httpx.AsyncClient) -> None:
+    await grant(client, "advertising")
+    rig.clock.at += 1000
+    await track(rig, {"userId": "u-1", "timestamp": "2020-01-01T00:00:00Z"}, Sec_GPC="1")
+    assert (await statuses(client))["advertising"] == "denied"
+
+
+async def test_a_change_event_under_gpc_opens_nothing_that_the_browser_refuses(
+    rig: Rig, client: httpx.AsyncClient
+) -> None:
+    both = {"consent": {"categoryPreferences": {"advertising": True, "analytics": True}}}
+    await track(rig, {"userId": "u-1", "event": CONSENT_CHANGED, "context": both}, Sec_GPC="1")
+    found = await statuses(client)
+    assert (found["advertising"], found["analytics"]) == ("denied", "granted")
+
+
+async def test_a_refusal_goes_for_everybody_its_event_names(rig: Rig, client: httpx.AsyncClient) -> None:
+    """Also where a person has said that the two do not belong together."""
+    await client.post("/v1/profiles/unlink", json={"left": ANN, "right": "anonymous_id:a-1", "reason": "shared"})
+    await track(rig, {"userId": "u-1", "anonymousId": "a-1"}, Sec_GPC="1")
+    for ref in (ANN, "anonymous_id:a-1"):
+        assert (await statuses(client, ref))["sale_or_share"] == "denied"
+
+
+async def test_a_string_from_a_fast_clock_does_not_undo_a_withdrawal(rig: Rig, client: httpx.AsyncClient) -> None:
+    rig.clock.at = JANUARY - 20 * 3_600_000
+    assert (await post(client, "tcf", AGREED)).json()["outdated"] == []
+    assert (await statuses(client))["analytics"] == "granted"
+    rig.clock.at += 3_600_000
+    await client.patch(CONSENT, json={"purposes": {"analytics": False}})
+    rig.clock.at += 3_600_000
+    assert "analytics" in (await post(client, "tcf", AGREED)).json()["outdated"]
+    assert (await statuses(client))["analytics"] == "withdrawn"
+
+
+async def test_a_string_renews_no_yes_that_has_expired(rig: Rig, client: httpx.AsyncClient) -> None:
+    await post(client, "tcf", AGREED)
+    rig.clock.at = JANUARY + 800 * 86_400_000
+    assert (await statuses(client))["analytics"] == "expired"
+    assert "analytics" in (await post(client, "tcf", AGREED)).json()["outdated"]
+    assert (await statuses(client))["analytics"] == "expired"
+
+
 @pytest.mark.parametrize("value", ["0", "true", "1, 1", "2", ""])
 async def test_any_other_value_is_no_signal(rig: Rig, client: httpx.AsyncClient, value: str) -> None:
     await track(rig, {"userId": "u-1"}, Sec_GPC=value)
@@ -280,63 +342,3 @@ async def test_rudderstacks_form_counts_the_same(
     await track(rig, {"userId": "u-1", "event": CONSENT_CHANGED, "context": {"consentManagement": managed}})
     found = await statuses(client)
     assert (found["marketing"], found["analytics"]) == expected
-
-
-async def say(rig: Rig, body: str, name: str = "SMS Received", **properties: str) -> None:
-    await track(rig, {"userId": "u-1", "event": name, "properties": {"body": body, **properties}})
-
-
-async def preferences(client: httpx.AsyncClient, ref: str = ANN) -> dict[str, Any]:
-    found: dict[str, Any] = (await client.get(f"/v1/profiles/{ref}/consent")).json()["preferences"]
-    return found
-
-
-@pytest.mark.parametrize(
-    "body", ["STOP", " stop. ", "Opt out", "OPT-OUT!", "unsubscribe", "Revoke", "END", "quit", "cancel"]
-)
-async def test_a_whole_message_that_says_stop_stops(rig: Rig, client: httpx.AsyncClient, body: str) -> None:
-    await say(rig, body, topic="offers")
-    for ref in (ANN, "email:ann@example.org"):
-        assert await preferences(client, ref) == {"sms": {"offers": False}}
-
-
-async def test_a_stop_without_a_topic_stops_everything(rig: Rig, client: httpx.AsyncClient) -> None:
-    await say(rig, "STOP")
-    await say(rig, "STOP")
-    assert await preferences(client) == {"sms": {"all": False}}
-
-
-@pytest.mark.parametrize(
-    ("body", "name", "properties"),
-    [
-        ("Please stop calling me", "SMS Received", {}),
-        ("I want to cancel", "SMS Received", {}),
-        ("cancel", "Message Received", {"channel": "chat"}),
-        ("cancel", "Message Received", {}),
-        ("STOP", "SMS Sent", {}),
-    ],
-)
-async def test_nothing_else_stops(
-    rig: Rig, client: httpx.AsyncClient, body: str, name: str, properties: dict[str, str]
-) -> None:
-    await say(rig, body, name, **properties)
-    assert await preferences(client) == {}
-
-
-async def test_the_text_of_a_message_does_not_pass_the_door(rig: Rig) -> None:
-    await say(rig, "STOP")
-    await say(rig, "my secret is 42", "Message Received", channel="whatsapp")
-    assert [e.properties for e in rig.events()][-2:] == [{"stop": True}, {"channel": "whatsapp"}]
-    async with rig.client() as sender:
-        nobody = {"type": "track", "event": "SMS Received", "properties": {"body": "my secret is 42"}}
-        await sender.post("/v1/batch", json={"batch": [nobody]}, auth=(WRITE, ""))
-    assert b"secret" not in rig.rejects.kept[-1].event
-
-
-async def test_the_scope_of_a_stop_is_a_setting(rig: Rig, client: httpx.AsyncClient) -> None:
-    signals = rig.configuration.current.signals
-    every = msgspec.structs.replace(signals, stop=msgspec.structs.replace(signals.stop, scope="all"))
-    rig.configuration.current = msgspec.structs.replace(rig.configuration.current, signals=every)
-    await say(rig, "STOP", topic="offers")
-    assert await preferences(client) == {"sms": {"all": False}}
-    assert isinstance(rig.configuration, FixedConfiguration)

@@ -14,7 +14,8 @@ from engine.events import CONSENT_CHANGED, Event
 from engine.identifiers import identifier_id
 from engine.ports import ConsentChange
 from tests.api.decisions import recorded_decision
-from tests.api.world import NOW, SECRET, WRITE, Clock, Rig
+from tests.api.seed import grant
+from tests.api.world import ADMIN, NOW, SECRET, WRITE, Clock, Rig
 
 SKEW = sorted((Path(__file__).parents[1] / "golden" / "skew").glob("*.json"))
 
@@ -158,6 +159,37 @@ async def test_a_refused_collection_may_keep_the_event_without_its_person() -> N
     home = identifier_id(SECRET, "pseudonym", rig.id_of("user_id:u-1"))
     assert (event.home, event.name, event.traits, event.properties) == (home, "Home", {}, {})
     assert [(i.type, i.value) for i in event.identifiers] == [("pseudonym", home)]
+
+
+async def test_a_cookie_that_refused_is_not_collected_under_a_name_it_gets() -> None:
+    rig = Rig(sources={"shop": ASKING["drop"]})
+    said = Statement(DENIED, NOW - 1000, "preferences")
+    await rig.world.consents.write({rig.id_of("anonymous_id:a-1"): ConsentChange({"analytics": said})})
+    named = {"type": "identify", "userId": "u-1", "anonymousId": "a-1", "traits": {"hobby": "chess"}}
+    assert (await send(rig, [named]))["accepted"] == 1
+    assert list(rig.events()) == []
+
+
+async def test_a_yes_of_the_person_opens_collection_for_the_cookie_too() -> None:
+    rig = Rig(sources={"shop": ASKING["drop"]})
+    await send(rig, [{"type": "identify", "userId": "u-1", "anonymousId": "a-1"}])
+    refused = {"consent": {"categoryPreferences": {"perf": False}}}
+    await send(rig, [{"type": "page", "anonymousId": "a-1", "name": "Left", "context": refused}])
+    rig.clock.at += 1000
+    async with rig.client(ADMIN) as client:
+        await grant(client, "analytics", ref="user_id:u-1")
+    await send(rig, [{"type": "page", "anonymousId": "a-1", "name": "Back"}])
+    assert "Back" in [e.name for e in rig.events()]
+    assert "Left" not in [e.name for e in rig.events()]
+
+
+async def test_what_refuses_to_be_collected_is_not_kept_among_the_rejected_either() -> None:
+    rig = Rig(sources={"shop": ASKING["drop"]})
+    nobody = {"type": "track", "event": "Searched", "messageId": "m-7", "properties": {"term": "lawyer"}}
+    refusing = {**nobody, "context": {"consent": {"categoryPreferences": {"perf": False}}}}
+    await send(rig, [nobody, refusing])
+    assert json.loads(rig.rejects.kept[0].event) == nobody
+    assert json.loads(rig.rejects.kept[1].event) == {"type": "track", "messageId": "m-7"}
 
 
 async def test_who_was_never_asked_is_kept() -> None:

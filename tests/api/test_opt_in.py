@@ -91,6 +91,25 @@ async def test_a_no_said_since_outranks_the_link(rig: Rig, client: httpx.AsyncCl
     assert await status(client) == "denied"
 
 
+@pytest.mark.parametrize("refused", ["newsletter", "all"])
+async def test_a_topic_that_was_refused_since_is_not_opened_again(
+    rig: Rig, client: httpx.AsyncClient, refused: str
+) -> None:
+    where = await ask(client, preferences={"email": ["newsletter"]})
+    rig.clock.at += HOUR
+    await client.patch(CONSENT, json={"preferences": {"email": {refused: False}}})
+    assert (await press(rig, where)).json()["code"] == "link_withdrawn"
+    assert (await client.get(CONSENT)).json()["preferences"] == {"email": {refused: False}}
+
+
+async def test_a_topic_refused_on_another_channel_is_another_matter(rig: Rig, client: httpx.AsyncClient) -> None:
+    where = await ask(client, preferences={"email": ["newsletter"]})
+    rig.clock.at += HOUR
+    await client.patch(CONSENT, json={"preferences": {"sms": {"all": False}}})
+    assert (await press(rig, where)).status_code == 200
+    assert (await client.get(CONSENT)).json()["preferences"]["email"] == {"newsletter": True}
+
+
 async def test_a_no_said_before_may_be_taken_back(rig: Rig, client: httpx.AsyncClient) -> None:
     await client.patch(CONSENT, json={"purposes": {"marketing": False}})
     rig.clock.at += HOUR

@@ -111,6 +111,16 @@ class PeopleSuite:
             COOKIE: [DENIED],
         }
 
+    async def test_what_the_whole_person_said_is_read_under_any_id(self) -> None:
+        async with self.opened() as world:
+            await world.log.append([event("identify", anonymousId="cookie")])
+            await world.consents.write({ANN: ConsentChange({"marketing": Statement(DENIED, START, "page")})})
+            said = await world.people.said([COOKIE, ANN, BOB])
+            held = (await world.people.person(ANN)).held
+            assert await world.people.said([]) == {}
+        assert {i: h.statements["marketing"][0].status for i, h in said[COOKIE].items()}[ANN] == DENIED
+        assert said == {COOKIE: held, ANN: held, BOB: {}}
+
     async def test_consent_is_read_with_the_person(self) -> None:
         no = Statement(DENIED, START, "page")
         change = ConsentChange({"marketing": no}, settings={"time_zone": "UTC"})

@@ -12,7 +12,8 @@ from infra.ledger_store_consent import MEMORY, ConsentLedger, open_ledger
 from infra.memory import MemoryState
 from infra.memory_ports import MemoryConsents, MemoryKeys, MemoryNotices, MemoryQueues
 from infra.processes import RunningServer
-from infra.redis_store import RedisQueues, Runs, connect
+from infra.redis_store import Runs, connect
+from infra.redis_store_queues import RedisQueues
 from tests.contracts.suites import AGENT, ConsentsSuite, KeysSuite, QueuesSuite
 from tests.servers import database
 

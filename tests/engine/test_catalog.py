@@ -93,6 +93,12 @@ def test_an_error_names_its_place(path: str, wrong: dict[str, Any]) -> None:
     assert "$" not in str(invalid.value)
 
 
+@pytest.mark.parametrize("channel", ["whatsapp", "push", "email", "other"])
+def test_whatever_a_person_may_refuse_an_action_may_be_offered_by(channel: str) -> None:
+    found = parse_catalogue(document(placements=[{**DESK, "channel": channel}]))
+    assert found.placements["desk"].channel == channel
+
+
 @pytest.mark.parametrize("data", [None, [], "actions", {"version": "1"}])
 def test_what_is_no_catalogue_is_refused(data: Any) -> None:
     with pytest.raises(InvalidCatalogue, match="catalogue"):

@@ -29,13 +29,14 @@ DROP = Source(on_refusal="drop", collection_purpose="analytics")
 PSEUDONYMISE = Source(on_refusal="pseudonymise", collection_purpose="analytics")
 
 
-def held(*said: tuple[str, int], explicit: bool = True) -> dict[str, Held]:
-    statements = tuple(Statement(status, at, "test", explicit) for status, at in said)
-    return {HOME: Held({"analytics": statements})}
+def held(*said: tuple[str, int], under: str = HOME, covers: tuple[str, ...] = (HOME,)) -> dict[str, Held]:
+    statements = tuple(Statement(status, at, "test", True, covers if status == GRANTED else ()) for status, at in said)
+    return {under: Held({"analytics": statements})}
 
 
 def verdict(event: Event, said: dict[str, Held], source: Source = DROP) -> Collected:
-    return collected([event], said, source, SECRET)
+    """`said` is what the person of the event's home holds."""
+    return collected([event], {HOME: said}, source, SECRET)
 
 
 @pytest.mark.parametrize("status", ["denied", "withdrawn", "objected"])
@@ -68,6 +69,22 @@ def test_a_tie_is_a_no() -> None:
     assert verdict(EVENT, held((DENIED, 9), (GRANTED, 9))).dropped == 1
 
 
+def test_whoever_the_event_names_may_have_refused() -> None:
+    """A cookie that refused is not taken into a new account by the event that first names both."""
+    refusing = held((DENIED, 500), under=MAIL.id)
+    assert collected([EVENT], {HOME: {}, MAIL.id: refusing}, DROP, SECRET).dropped == 1
+    assert collected([EVENT], {HOME: {}, "somebody else": refusing}, DROP, SECRET).events == [EVENT]
+
+
+def test_a_yes_of_the_person_reaches_the_identifiers_it_covers() -> None:
+    """A yes is written under the strongest identifier only; the cookie that refused before is covered by it."""
+    refused = held((DENIED, 500), under=MAIL.id)
+    agreed = held((GRANTED, 600), covers=(HOME, MAIL.id))
+    assert verdict(EVENT, {**refused, **agreed}).events == [EVENT]
+    assert verdict(EVENT, {**refused, **held((GRANTED, 600))}).dropped == 1
+    assert verdict(EVENT, {**refused, **held((GRANTED, 400), covers=(HOME, MAIL.id))}).dropped == 1
+
+
 def test_a_change_of_consent_always_passes() -> None:
     change = msgspec.structs.replace(EVENT, kind="track", name=CONSENT_CHANGED, consent={"analytics": True})
     explicit = msgspec.structs.replace(change, explicit=True)
@@ -93,3 +110,11 @@ def test_a_pseudonym_carries_nothing_of_the_person() -> None:
     assert all(name not in text for name in (b"u-1", b"ann@", b"shoes", b"acme", HOME.encode()))
     assert kept.context == {"locale": "de"}
     assert kept.home == verdict(EVENT, held((DENIED, 900)), PSEUDONYMISE).events[0].home
+
+
+def test_what_the_browser_refuses_is_refused_and_stays_said() -> None:
+    under_gpc = msgspec.structs.replace(EVENT, browser=("analytics", "advertising"))
+    (left,) = verdict(under_gpc, {}).events
+    assert (left.browser, left.consent, left.name) == (("analytics", "advertising"), {}, CONSENT_CHANGED)
+    assert left.properties == {}
+    assert verdict(under_gpc, held((DENIED, 5))).events[0].browser == ("advertising",)

@@ -9,6 +9,7 @@ from engine.consent import (
     DENIED,
     GRANTED,
     NOT_ASKED,
+    OBJECTED,
     STRICT,
     Consent,
     Held,
@@ -127,7 +128,7 @@ def test_the_plain_form_is_stable() -> None:
     one, other = (as_dict(resolve(h, POLICY)) for h in (held, dict(reversed(held.items()))))
     assert msgspec.json.encode(one) == msgspec.json.encode(other)
     assert one["purposes"]["analytics"] == {
-        "status": DENIED,
+        "status": OBJECTED,
         "basis": "legitimate_interests",
         "at": 5,
         "source": "page",
@@ -215,3 +216,31 @@ def test_every_signal_belongs_to_a_purpose(name: str, purpose: str) -> None:
 def test_the_country_is_read_from_the_profile() -> None:
     assert country_of(person()) == "DE"
     assert country_of(merge([], ["nobody"])) is None
+
+
+OBJECTING = Purposes(
+    {
+        "marketing": Purpose("marketing", "legitimate_interests", objection_includes=("profiling",)),
+        "profiling": Purpose("profiling"),
+    }
+)
+PROFILED = Statement(GRANTED, 1, "page", True, ("a",))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (Statement("withdrawn", 5, "page"),),
+        (Statement(DENIED, 5, "web", False),),
+        (Statement(OBJECTED, 4, "page"), Statement(DENIED, 5, "web", False)),
+    ],
+)
+def test_any_no_to_what_rests_on_legitimate_interests_reaches_what_it_includes(said: tuple[Statement, ...]) -> None:
+    consent = resolve({"a": Held({"marketing": said, "profiling": (PROFILED,)})}, OBJECTING)
+    assert [consent.answers[p].status for p in ("marketing", "profiling")] == [OBJECTED, OBJECTED]
+    assert not consent.allows("profiling")
+
+
+def test_limits_of_all_ids_hold() -> None:
+    held = {"a": Held(settings={"frequency": "1/30d", "language": "de"}), "b": Held(settings={"frequency": "20/1d"})}
+    assert resolve(held, POLICY).settings == {"frequency": "1/30d,20/1d", "language": "de"}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.bits import Ids, ids
-from engine.carried import carried_consent
-from engine.consent import DENIED, GRANTED, Held, Statement
+from engine.carried import Forms, carried_consent
+from engine.consent import DENIED, GRANTED, Held, Purpose, Purposes, Statement, resolve
 from engine.consent_signals import (
     Heard,
     Needed,
@@ -23,6 +23,8 @@ from engine.consent_signals import (
 )
 from engine.errors import Rejected
 from engine.gpp import Choices, GppString
+from engine.signals import DAY
+from engine.statement import Subject
 from engine.stop_messages import StopRules, is_stop, muted
 from engine.tcf import Publisher, Restriction, TcString, decode
 from tests.engine.test_tcf import CORE
@@ -96,6 +98,14 @@ def held(*said: tuple[str, int]) -> dict[str, Held]:
     return {f"id-{n}": Held({"marketing": (Statement(*one, "test"),)}) for n, one in enumerate(said)}
 
 
+POLICY = Purposes({"marketing": Purpose("marketing")})
+
+
+def said_by(*said: tuple[str, int]) -> Subject:
+    found = held(*said)
+    return Subject(tuple(found), found, resolve(found, POLICY))
+
+
 @pytest.mark.parametrize(
     ("at", "said", "late"),
     [
@@ -112,8 +122,22 @@ def held(*said: tuple[str, int]) -> dict[str, Held]:
     ],
 )
 def test_a_yes_must_be_later_than_every_no(at: int | None, said: list[tuple[str, int]], late: bool) -> None:
-    assert outdated(Heard({"marketing": True}, at), held(*said)) == (["marketing"] if late else [])
-    assert outdated(Heard({"marketing": False}, at), held(*said)) == []
+    assert outdated(Heard({"marketing": True}, at), said_by(*said), POLICY, 200) == (["marketing"] if late else [])
+    assert outdated(Heard({"marketing": False}, at), said_by(*said), POLICY, 200) == []
+
+
+def test_a_string_from_a_clock_that_is_ahead_outlasts_no_refusal() -> None:
+    ahead = Heard({"marketing": True}, 300)
+    assert outdated(ahead, said_by(), POLICY, 200) == []
+    assert outdated(ahead, said_by((DENIED, 100)), POLICY, 200) == ["marketing"]
+    assert outdated(ahead, said_by((DENIED, 100)), POLICY, 300) == []
+
+
+def test_a_string_as_old_as_a_yes_that_expired_renews_nothing() -> None:
+    policy = Purposes({"marketing": Purpose("marketing", valid_days=10)})
+    heard = Heard({"marketing": True}, 5)
+    assert outdated(heard, said_by(), policy, 4 + 10 * DAY) == []
+    assert outdated(heard, said_by(), policy, 5 + 10 * DAY) == ["marketing"]
 
 
 def test_an_opt_out_only_refuses() -> None:
@@ -132,15 +156,40 @@ STOPS = StopRules()
 
 
 @pytest.mark.parametrize(
-    "text", ["STOP", "stop", " Stop! ", "OPT OUT", "opt-out", "Optout.", "«END»", "cancel\n", "StopAll"]
+    "text",
+    [
+        "STOP",
+        "stop",
+        " Stop! ",
+        "OPT OUT",
+        "opt-out",
+        "Optout.",
+        "«END»",
+        "cancel\n",
+        "StopAll",
+        "STOP ALL",
+        "S.T.O.P",
+        "ｓｔｏｐ",
+    ],
 )
 def test_the_whole_message_stops(text: str) -> None:
     assert is_stop(text, STOPS)
 
 
-@pytest.mark.parametrize("text", ["", "stop it", "do not stop", "stops", "cancel my order", "1", "s t o p"])
+@pytest.mark.parametrize("text", ["", "stop it", "do not stop", "stops", "cancel my order", "1"])
 def test_a_part_of_a_message_does_not(text: str) -> None:
     assert not is_stop(text, STOPS)
+
+
+@pytest.mark.parametrize("word", ["Opt-Out", "STOP", "ＳＴＯＰ"])
+def test_a_configured_word_may_be_spelt_as_people_spell_it(word: str) -> None:
+    assert is_stop(word.lower(), StopRules(words=(word,)))
+
+
+@pytest.mark.parametrize("properties", [{"Body": "STOP", "channel": "sms"}, {"text": "stop", "channel": "SMS "}])
+def test_however_its_fields_are_spelt_a_message_leaves_no_text(properties: dict[str, Any]) -> None:
+    left = muted({"event": "Message Received", "properties": properties}, STOPS)["properties"]
+    assert left == {"channel": properties["channel"], "stop": True}
 
 
 ANY = st.recursive(
@@ -172,14 +221,19 @@ MANAGED = st.fixed_dictionaries(
 
 @given(ANY | CONSENTS, ANY | MANAGED)
 def test_any_context_is_heard_or_says_nothing(consent: Any, managed: Any) -> None:
-    found = carried_consent({"consent": consent, "consentManagement": managed}, {"ads": "marketing"})
+    found = carried_consent({"consent": consent, "consentManagement": managed}, Forms({"ads": "marketing"}))
     assert found is None or all(isinstance(yes, bool) for yes in found.values())
+
+
+ALL_ADS = {"advertising": True, "sale_or_share": True}
 
 
 @pytest.mark.parametrize(
     ("consent", "expected"),
     [
-        ({"ad_storage": "granted"}, {"advertising": True}),
+        ({"ad_storage": "granted"}, None),
+        ({"ad_storage": "granted", "ad_personalization": "granted"}, None),
+        (dict.fromkeys(["ad_storage", "ad_personalization", "ad_user_data"], "granted"), ALL_ADS),
         ({"ad_storage": "granted", "ad_personalization": "denied"}, {"advertising": False}),
         ({"ad_user_data": "denied"}, {"advertising": False, "sale_or_share": False}),
         ({"security_storage": "denied", "functionality_storage": "denied"}, None),
@@ -190,10 +244,45 @@ def test_any_context_is_heard_or_says_nothing(consent: Any, managed: Any) -> Non
 )
 def test_google_consent_mode(consent: dict[str, Any], expected: dict[str, bool] | None) -> None:
     categories = {"analytics": "analytics"} if "categoryPreferences" in consent else {}
-    assert carried_consent({"consent": consent}, categories) == expected
+    assert carried_consent({"consent": consent}, Forms(categories)) == expected
 
 
 @pytest.mark.parametrize(("strategy", "yes"), [("and", False), ("or", True), (None, False)])
 def test_several_rudderstack_ids_for_one_purpose(strategy: str | None, yes: bool) -> None:
     said = {"allowedConsentIds": ["a"], "deniedConsentIds": ["b"], "resolutionStrategy": strategy}
-    assert carried_consent({"consentManagement": said}, {"a": "p", "b": "p"}) == {"p": yes}
+    assert carried_consent({"consentManagement": said}, Forms({"a": "p", "b": "p"})) == {"p": yes}
+
+
+def test_an_id_that_is_allowed_and_denied_is_denied() -> None:
+    said = {"allowedConsentIds": ["a"], "deniedConsentIds": ["a"], "resolutionStrategy": "or"}
+    assert carried_consent({"consentManagement": said}, Forms({"a": "p"})) == {"p": False}
+
+
+def test_where_two_forms_speak_about_one_purpose_both_must_say_yes() -> None:
+    context = {
+        "consent": dict.fromkeys(["ad_storage", "ad_personalization", "ad_user_data"], "granted"),
+        "consentManagement": {"deniedConsentIds": ["advertising", "marketing"]},
+    }
+    assert carried_consent(context) == {"advertising": False, "sale_or_share": True, "marketing": False}
+
+
+KNOWN = frozenset({"marketing", "advertising"})
+
+
+@pytest.mark.parametrize("form", ["consent", "consentManagement"])
+def test_a_category_that_nobody_set_up_opens_nothing_though_it_is_called_like_a_purpose(form: str) -> None:
+    """A banner's "marketing" means its cookies, not letters."""
+    said = {
+        "consent": {"categoryPreferences": {"targeting": False, "marketing": True}},
+        "consentManagement": {"allowedConsentIds": ["marketing"], "deniedConsentIds": ["targeting"]},
+    }[form]
+    forms = Forms({"targeting": "advertising"}, purposes=KNOWN)
+    assert carried_consent({form: said}, forms) == {"advertising": False}
+    assert carried_consent({form: said}, Forms(purposes=KNOWN)) == {"marketing": True}
+
+
+def test_only_configured_purposes_are_answered_for() -> None:
+    """Whoever makes up names fills no store with them."""
+    made_up = {f"x{n}": True for n in range(9)} | {"marketing": False}
+    assert carried_consent({"consent": {"categoryPreferences": made_up}}, Forms(purposes=KNOWN)) == {"marketing": False}
+    assert carried_consent({"consent": {"categoryPreferences": {"x": True}}}, Forms(purposes=KNOWN)) is None

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.carried import Forms
 from engine.consent import Consent, country_of, resolve
 from engine.events import Arrival, normalise
 from engine.identifiers import IdentityRules, identify
@@ -32,7 +33,7 @@ def _id(kind: str, value: str) -> str:
 
 def _send(state: MemoryState, raw: dict[str, Any], at: int, categories: dict[str, str]) -> None:
     message = {"userId": "ann", "messageId": f"m{at}", **raw}
-    accepted = normalise(message, Arrival(SECRET, "web", at, categories=categories), RULES, "")
+    accepted = normalise(message, Arrival(SECRET, "web", at, consent=Forms(categories)), RULES, "")
     state.apply([msgspec.structs.replace(accepted, at=at)])
 
 

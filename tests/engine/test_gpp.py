@@ -94,3 +94,9 @@ def test_no_text_raises_anything_but_our_error(text: str) -> None:
         decode(text)
     except Rejected as error:
         assert error.code in ("invalid_gpp_string", "invalid_tc_string")  # noqa: PT017 reason: reading it is allowed, too
+
+
+def test_a_header_of_nothing_but_zeros_is_refused_before_its_end() -> None:
+    """Each zero would make the next step of the code larger: what can only be too large is not read on."""
+    with pytest.raises(Rejected, match="too large"):
+        decode("DBAB" + "A" * (LONGEST - 4))

@@ -18,6 +18,7 @@ from engine.ledger import (
     appended,
     held_of,
     narrowing,
+    refused_by,
     row_of_event,
     verify,
 )
@@ -159,3 +160,8 @@ def test_the_same_event_is_the_same_row_and_no_other() -> None:
     assert (
         len({one, row_of_event("web", "m1", "b"), row_of_event("we", "bm1", "a"), row_of_event("app", "m1", "a")}) == 4
     )
+
+
+def test_whose_data_is_restricted_refuses_everything() -> None:
+    held = {"a": Held(settings={"restriction": "1"}), "b": Held({"marketing": (NO,)}), "c": Held()}
+    assert refused_by(held) == {"a": {"restriction"}, "b": {"marketing"}}

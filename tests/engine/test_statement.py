@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from engine.consent import Held, Purpose, Purposes, resolve
 from engine.ports import ConsentChange
+from engine.signals import DAY
 from engine.statement import Subject, Wish, applied, changes, outlook, replacing, widened
 
 POLICY = Purposes(
@@ -96,3 +97,37 @@ def test_a_preference_that_is_lifted_widens() -> None:
     assert set(lifted) == set(MEMBERS)
     assert widened(before.consent, outlook(before, lifted, POLICY))
     assert not widened(outlook(before, lifted, POLICY), before.consent)
+
+
+def test_a_no_after_a_yes_to_what_rests_on_legitimate_interests_is_an_objection() -> None:
+    agreed = say({}, Wish("test", 1, {"analytics": True}))
+    consent = subject(say(agreed, Wish("test", 2, {"analytics": False}))).consent
+    assert consent.answers["analytics"].status == "objected"
+
+
+def test_a_yes_to_another_text_is_a_statement() -> None:
+    agreed = say({}, Wish("test", 1, {"marketing": True}, text_version="2026"))
+    assert changes(subject(agreed), Wish("test", 2, {"marketing": True})) == {}
+    assert changes(subject(agreed), Wish("test", 2, {"marketing": True}, text_version="2026")) == {}
+    again = changes(subject(agreed), Wish("test", 2, {"marketing": True}, text_version="2027"))
+    assert [s.text_version for c in again.values() for s in c.statements.values()] == ["2027"]
+
+
+def test_a_yes_that_has_lived_half_its_time_may_be_prolonged() -> None:
+    policy = Purposes({"marketing": Purpose("marketing", valid_days=10)})
+    agreed = say({}, Wish("test", 1, {"marketing": True}))
+
+    def asked(at: int) -> dict[str, ConsentChange]:
+        known = Subject(MEMBERS, agreed, resolve(agreed, policy, at=at))
+        return changes(known, Wish("test", at, {"marketing": True}))
+
+    assert asked(5 * DAY) == {}
+    (change,) = asked(5 * DAY + 1).values()
+    assert change.statements["marketing"].at == 5 * DAY + 1
+    assert resolve(write(agreed, asked(6 * DAY)), policy, at=15 * DAY).allows("marketing")
+    assert not resolve(agreed, policy, at=15 * DAY).allows("marketing")
+
+
+def test_what_was_agreed_earlier_is_not_agreed_when_it_is_handed_in() -> None:
+    written = changes(subject({}), Wish("test", 9, {"marketing": True, "analytics": False}, agreed=4))
+    assert {p: s.at for c in written.values() for p, s in c.statements.items()} == {"marketing": 4, "analytics": 9}

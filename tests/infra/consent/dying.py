@@ -12,7 +12,7 @@ from engine.consent import Held
 from engine.ports import ConsentChange
 from infra.consent_writing import LedgeredConsents
 from infra.ledger_store_consent import ConsentLedger, open_ledger
-from infra.redis_store import RedisPeople, connect
+from infra.redis_store import Pending, RedisPeople, connect
 from infra.redis_store_consent import ConsentKeys
 from tests.infra.consent.place import PARTITIONS, A, B, Clock, no, yes
 
@@ -27,12 +27,12 @@ class DyingKeys(ConsentKeys):
 
     step = ""
 
-    async def hold(self, changes: Mapping[str, ConsentChange], rows: Mapping[str, str], at: int) -> None:
+    async def hold(self, changes: Mapping[str, ConsentChange], rows: Mapping[str, str], since: Pending) -> None:
         die_at(BEFORE, self.step)
         if self.step == AMID_KEYS:
-            await super().hold(dict([*changes.items()][:1]), rows, at)
+            await super().hold(dict([*changes.items()][:1]), rows, since)
         die_at(AMID_KEYS, self.step)
-        await super().hold(changes, rows, at)
+        await super().hold(changes, rows, since)
         die_at(HELD, self.step)
 
     async def settle(self, states: Mapping[str, Held], rows: Mapping[str, Sequence[str]]) -> dict[str, Held]:

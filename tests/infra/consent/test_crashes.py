@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from engine.consent import GRANTED, Statement, resolve
-from engine.ports import ConsentChange
+from engine.ports import ConsentChange, Unavailable
 from infra.consent_opening import ConsentSide
 from infra.embedded import free_port, start_redis
 from infra.processes import RunningServer
+from infra.redis_store import Pending
+from infra.redis_store_consent import ConsentKeys
 from tests.infra.consent.dying import AFTER, AMID_FINAL, AMID_KEYS, BEFORE, DEAD, HELD, IN_LEDGER, LEDGERED, STEPS
 from tests.infra.consent.place import POLICY, A, B, Place, allowed, consent, keys_of, link, no, yes
 
@@ -75,6 +77,34 @@ async def test_what_is_mended_reaches_everybody_who_is_one_person(place: Place) 
     await link(side.redis, [A], 2)
     await link(side.redis, [B], 2)
     assert (await consent(side, B)).answers["marketing"].status == "denied"
+
+
+async def test_what_is_mended_still_says_who_said_it_and_under_which_law(place: Place) -> None:
+    side = await place.opened()
+    left = Pending(place.clock(), ConsentChange(), "desk", "GDPR")
+    await keys_of(side).hold({A: no(2000)}, {A: "r1"}, left)
+    place.clock.at += LATER
+    await side.consents.mend((await keys_of(side).read([A]))[1])
+    (row,) = await side.consents.history([A])
+    assert (row.how, row.who, row.jurisdiction) == ("mended", "desk", "GDPR")
+
+
+async def test_what_waits_is_not_forgotten_while_redis_is_away(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = await place.opened()
+    await keys_of(side).hold({A: no(2000)}, {A: "r1"}, Pending(place.clock(), ConsentChange()))
+    await side.people.person(A)
+    place.clock.at += LATER
+
+    async def away(_keys: ConsentKeys, _identities: object) -> None:
+        await asyncio.sleep(0)
+        raise Unavailable("the consent store does not answer; try again in a moment")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ConsentKeys, "read", away)
+        with pytest.raises(Unavailable):
+            await side.truth._mended(side.consents)
+    await side.truth._mended(side.consents)
+    assert [row.how for row in await side.consents.history([A])] == ["mended"]
 
 
 @pytest.mark.parametrize("step", [IN_LEDGER, LEDGERED, AFTER])
@@ -208,6 +238,25 @@ async def test_a_redis_without_its_last_second_is_not_believed(forgetful: Forget
         assert not await allowed(reader)
     raw, _ = await keys_of(side).read([A, B])
     assert {i: h.statements["marketing"][0].status for i, h in raw.items()} == {A: "denied", B: "denied"}
+    await place.close()
+
+
+async def test_a_redis_that_forgot_is_not_believed_about_who_may_be_collected_or_joined(
+    forgetful: Forgetful, tmp_path: Path
+) -> None:
+    place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A)})
+    before = forgetful.file.stat().st_size
+    await side.consents.write({A: no(2000)})
+    await forgetful.forget_since(before)
+    fresh = place.side()
+    for reader in (side, fresh):
+        said = await reader.people.said([A])
+        assert [s.status for s in said[A][A].statements["marketing"]] == ["denied"]
+        assert (await reader.consents.held([A]))[A] == said[A][A]
+    await fresh.consents.spread([[A, B]])
+    assert [s.status for s in (await side.ledger.held([B]))[B].statements["marketing"]] == ["denied"]
     await place.close()
 
 

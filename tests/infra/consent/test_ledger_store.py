@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from engine.ledger import Draft, Saying, saying_of
-from engine.ports import Stale
+from engine.ports import Stale, Unavailable
 from infra.doctor import examine
+from infra.embedded import free_port
 from infra.ledger_store_consent import ROWS, Commit, ConsentLedger, open_ledger
 from infra.settings import Settings
 from tests.infra.consent.place import A, B, no, yes
@@ -68,6 +69,62 @@ async def test_a_refused_condition_does_not_hold_up_the_others(ledger: ConsentLe
     )
     assert isinstance(answers[0], Stale)
     assert (await ledger.held([A, B])).keys() == {B}
+
+
+async def test_a_row_that_cannot_be_read_holds_up_nobody_else(ledger: ConsentLedger, database_url: str) -> None:
+    await filled(ledger)
+    with open_ledger(database_url).begin() as connection:
+        connection.execute(update(ROWS).where(ROWS.c.seq == 2).values(payload=b"{"))
+    answers = await asyncio.gather(
+        ledger.commit(Commit([draft("r7", A, 7)], [A])),
+        ledger.commit(Commit([draft("r8", B, 7)], [B])),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], Unavailable)
+    assert "row 2 " in str(answers[0])
+    assert isinstance(answers[1], dict)
+    assert answers[1][B].version == 7
+    with pytest.raises(Unavailable, match="doctor"):
+        await ledger.held([A])
+    assert ledger.erase_payloads([A]) == 3
+    assert (await ledger.held([A]))[A].statements == {}
+    await ledger.close()
+
+
+async def test_whatever_goes_wrong_in_a_write_is_told_to_who_waits_for_it(
+    ledger: ConsentLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ConsentLedger, "_write", broken)
+    with pytest.raises(ZeroDivisionError):
+        await ledger.commit(Commit([draft("r1")], [A]))
+
+
+async def test_the_chain_is_walked_as_of_one_moment(ledger: ConsentLedger, database_url: str) -> None:
+    """Somebody writes between the reading of the rows and of where they end."""
+    await filled(ledger)
+    other = ConsentLedger(open_ledger(database_url), lambda: 5)
+
+    def meanwhile(_rows: int) -> None:
+        asyncio.run(filled_by(other))
+
+    found = await asyncio.to_thread(ledger.verify, meanwhile)
+    assert (found.rows, found.broken, found.problem) == (6, None, "")
+    assert ledger.verify().rows == 7
+
+
+async def filled_by(other: ConsentLedger) -> None:
+    await other.commit(Commit([draft("r9", A, 9)], [A]))
+
+
+async def test_doctor_says_that_a_database_does_not_answer(tmp_path: Path) -> None:
+    away = f"postgresql+psycopg://somebody@127.0.0.1:{free_port()}/nowhere"
+    found = {f.name: f for f in await examine(Settings(data_dir=tmp_path, database_url=away))}
+    for name in ("database", "consent ledger"):
+        assert not found[name].ok
+        assert found[name].detail.startswith("the database does not answer")
 
 
 async def test_doctor_names_the_first_broken_row(tmp_path: Path, database_url: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.consent import Purposes
 from engine.events import Arrival, Event, normalise
 from engine.identifiers import IdentityRules, identify
 from engine.ports import PersonView
@@ -29,6 +30,7 @@ START = 1_790_000_000_000
 # Redis forgets by its own clock, which is past START by now
 LATENESS = 3650 * DAY
 RULES = Rules()
+POLICY = Purposes({}, default_jurisdiction="GDPR", countries={"US": "US"})
 
 
 def event(kind: str = "track", user: str = "ann", **fields: Any) -> Event:
@@ -83,6 +85,7 @@ class Bed:
             people=self.people,
             consents=self.consents,
             rules=RULES,
+            policy=lambda: POLICY,
             clock=self.clock,
             reject=self._reject,
             notify=self._notify,

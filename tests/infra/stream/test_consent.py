@@ -6,6 +6,7 @@ import pytest
 from engine.consent import DENIED, GRANTED, Purpose, Purposes, Statement, resolve
 from engine.events import CONSENT_CHANGED
 from engine.ports import ConsentChange
+from engine.stop_messages import STOP_MARK, StopRules, stop_of, stop_told, stopped
 from tests.infra.stream.bed import START, Bed, event, id_of, record
 
 POLICY = Purposes({"marketing": Purpose("marketing"), "analytics": Purpose("analytics")})
@@ -159,6 +160,21 @@ async def test_an_event_writes_one_row_per_identifier_however_often_it_comes(bed
     assert bed.ledger.verify().broken is None
 
 
+async def test_a_stop_and_the_refusal_in_the_same_event_both_stay(bed: Bed) -> None:
+    """The door writes the stop, the stream the refusal: neither may pass for the other's row."""
+    text = {"channel": "sms", STOP_MARK: True}
+    said = event(minute=1, consent={"marketing": False}, event="SMS Received", properties=text, messageId="m1")
+    stop = stop_of(said, StopRules())
+    assert stop is not None
+    await bed.consents.write(stopped(stop, await bed.view()), stop_told(said, "GDPR"))
+    await bed.partition().take(0, record(said))
+    view = await bed.view()
+    assert view.held[ANN].preferences == {"sms": {"all": False}}
+    assert (await statuses(bed))["marketing"] == "denied"
+    rows = await bed.consents.history([ANN])
+    assert [(row.how, row.jurisdiction) for row in rows] == [("stop_message", "GDPR"), ("event", "GDPR")]
+
+
 class Died(Exception):
     """The worker is gone."""
 
@@ -196,3 +212,18 @@ async def test_an_explicit_yes_is_not_shown_before_the_ledger_has_it(bed: Bed) -
     assert (await statuses(bed))["marketing"] == "not_asked"
     await bed.partition().take(1, record(event(minute=2)))
     assert (await statuses(bed))["marketing"] == "granted"
+
+
+async def test_the_law_a_person_said_it_under_is_on_record(bed: Bed) -> None:
+    await bed.partition().take(0, record(event("identify", traits={"country": "US"}, consent={"marketing": False})))
+    assert [(row.jurisdiction, row.who) for row in await bed.consents.history([ANN])] == [("US", "web")]
+
+
+async def test_a_batch_that_says_more_than_a_short_list_holds_is_applied(bed: Bed) -> None:
+    """A list of 65,536 and more is spelt in another way: a script that cannot spell it would stop the partition."""
+    partition, many = bed.partition(), 70_000
+    said = {f"p{n}": True for n in range(many)}
+    raw = event(event=CONSENT_CHANGED)
+    await partition.take(0, record(msgspec.structs.replace(raw, consent=said, explicit=True)))
+    assert (await bed.store.watermark(0)).offset == 0
+    assert len(await bed.store.heard(0)) == many

@@ -11,8 +11,8 @@ from engine.ports import ConsentChange, Entry
 from features.views import PROFILE
 from infra.config import LiveConfiguration
 from infra.feast_layout import encode_version
-from infra.redis_store import RedisQueues
 from infra.redis_store_features import ProfileRow, RedisFeatures
+from infra.redis_store_queues import RedisQueues
 from infra.settings import DEMO_CONFIG, Settings
 from infra.stream.publish import Publisher
 from tests.infra.stream.bed import START, Bed, event, id_of, record

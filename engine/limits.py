@@ -1,0 +1,45 @@
+"""What people wish for being contacted, as their settings spell it: how often at most, and not in which hours. Where
+the ids of one person say different things, all of it holds. Knows the spelling; nothing of contacts or time zones."""
+
+from collections.abc import Iterable, Mapping
+
+from engine.signals import DAY
+
+WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
+FREQUENCY, QUIET_HOURS = "frequency", "quiet_hours"
+NARROWING = (FREQUENCY, QUIET_HOURS)
+_AND = ","
+
+
+def together(wishes: Iterable[str]) -> str:
+    """Several wishes as one, each of which holds."""
+    return _AND.join(sorted({one for said in wishes for one in said.split(_AND) if one}))
+
+
+def at_most(settings: Mapping[str, str]) -> tuple[tuple[int, str], ...]:
+    """How many contacts in which window; none where the person set no limit."""
+    said = [one.partition("/") for one in settings.get(FREQUENCY, "").split(_AND)]
+    return tuple((int(most), window) for most, _, window in said if most.isdigit() and window in WINDOWS)
+
+
+def quiet_hours(settings: Mapping[str, str]) -> frozenset[int]:
+    """The hours of the day in which the person wants no contact; begun hours count whole."""
+    return frozenset(hour for said in settings.get(QUIET_HOURS, "").split(_AND) for hour in _hours(said))
+
+
+def _hours(said: str) -> Iterable[int]:
+    start, _, end = said.partition("-")
+    if not (start[:2].isdigit() and end[:2].isdigit()):
+        return ()
+    first, last = int(start[:2]), int(end[:2]) + (end[3:] > "00")
+    return range(first, last) if first <= last else (*range(first, 24), *range(last))
+
+
+def loosened(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Whether the later settings allow a contact that the earlier ones did not."""
+    kept = at_most(after)
+    lifted = (
+        not any(now <= most and WINDOWS[longer] >= WINDOWS[window] for now, longer in kept)
+        for most, window in at_most(before)
+    )
+    return any(lifted) or not quiet_hours(before) <= quiet_hours(after)
