@@ -25,13 +25,15 @@ REJECTED = "those that name one of the ids; what nobody could read stays in its 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
     """Everything an erasure reaches. `erasers` know no archive; `trained` gives each model version's data period;
-    `ends` says when the log forgets; `send` appends a wish again."""
+    `anew` lets the servers' files forget what was deleted, and says per store what became of them; `ends` says when
+    the log forgets; `send` appends a wish again."""
 
     archive: str
     jobs: SqlErasures
     store: ErasureStore
     erasers: Sequence[Eraser]
     trained: Callable[[], Mapping[str, tuple[int, int]]]
+    anew: Callable[[], Awaitable[Mapping[str, str]]]
     ends: Callable[[int], Awaitable[tuple[LogEnd, ...]]]
     send: Callable[[Event], Awaitable[None]]
     clock: Callable[[], int]
@@ -67,15 +69,20 @@ class Erasing:
         for missing in sorted(set(waiting) - jobs.keys()):
             found = await self._reach.jobs.find(missing)
             jobs |= {} if found is None else {missing: found}
-        return sum([await self._advance(job) for job in jobs.values()])
+        emptied = [done for job in jobs.values() if (done := await self._advance(job)) is not None]
+        # once for all of them: it takes as long as the files are
+        files = await self._reach.anew() if emptied else {}
+        return sum([await self._complete(job, one, files) for job, one in emptied])
 
-    async def _advance(self, job: Job) -> bool:
+    async def _advance(self, job: Job) -> tuple[Job, Forgotten] | None:
+        """The erasure, once every store is emptied."""
         one = await self._reach.store.forgotten(job.id)
         if one is None:
             await self._again(job)
-            return False
+            return None
         if job.status == COMPLETED and set(job.identifiers) == one.members.keys():
-            return await self._told_again(one)
+            await self._told_again(one)
+            return None
         if job.status != IN_PROGRESS or set(job.identifiers) != one.members.keys():
             started = job.started_at or self._reach.clock()
             ids = tuple(sorted(one.members))
@@ -83,16 +90,15 @@ class Erasing:
             await self._reach.jobs.save(job)
         self.suppressed |= {i: max(one.at, self.suppressed.get(i, 0)) for i in one.members}
         if not await self._reach.store.emptied(one):
-            return False
+            return None
         if not await asyncio.to_thread(has_met, self._reach.archive, one):
-            return False
+            return None
         return await self._carry_out(job, one)
 
-    async def _told_again(self, one: Forgotten) -> bool:
+    async def _told_again(self, one: Forgotten) -> None:
         """A late link reached nobody new: only the archive's copy of it goes."""
         if await asyncio.to_thread(drop_links, self._reach.archive, one) is not None:
             await self._reach.store.done(one)
-        return False
 
     async def _again(self, job: Job) -> None:
         """Identity has not met the wish: it is on its way, or died with the process that was to send it."""
@@ -100,12 +106,12 @@ class Erasing:
         if job.status == PENDING and now - job.requested_at > UNHEARD_MS and now - job.before < self._reach.lateness_ms:
             await self._reach.send(forget_event((job.subject, job.subject_type), job.id, now, job.before))
 
-    async def _carry_out(self, job: Job, one: Forgotten) -> bool:
+    async def _carry_out(self, job: Job, one: Forgotten) -> tuple[Job, Forgotten] | None:
         reach = self._reach
         found = await asyncio.to_thread(survey, reach.archive, one)
         links = await asyncio.to_thread(drop_links, reach.archive, one)
         if links is None:
-            return False
+            return None
         job = await self._certify(job, one, found)
         for eraser in reach.erasers:
             job = await self._kept(job, eraser.name, await eraser.erase(sorted(one.members), one.at))
@@ -118,8 +124,7 @@ class Erasing:
         job = await self._kept(job, "archive events", gone)
         job = await self._kept(job, "decision records (of the archive's events)", min(gone, len(found.decisions)))
         job = await self._kept(job, "outcomes (of the archive's events)", min(gone, found.outcomes))
-        job = await self._kept(job, "rejects", 0, REJECTED)
-        return await self._complete(job, one)
+        return await self._kept(job, "rejects", 0, REJECTED), one
 
     async def _certify(self, job: Job, one: Forgotten, found: Survey) -> Job:
         """What can only be known while the rows are there, and what the partitions did themselves."""
@@ -143,7 +148,9 @@ class Erasing:
         await self._reach.jobs.save(job)
         return job
 
-    async def _complete(self, job: Job, one: Forgotten) -> bool:
+    async def _complete(self, job: Job, one: Forgotten, files: Mapping[str, str]) -> bool:
+        for store, note in files.items():
+            job = await self._kept(job, store, 0, note)
         if not await self._reach.store.done(one):
             return False
         now = self._reach.clock()

@@ -8,9 +8,8 @@ from aiokafka.errors import KafkaError
 
 from engine.erasure_job import LogEnd
 from infra.kafka_log import bootstrap
-from infra.topics import EVENTS, INBOX, REJECTS, topic
+from infra.topics import ALL_TOPICS, topic
 
-PERSONAL = (EVENTS, INBOX, REJECTS)
 RETENTION, SEGMENT = "retention.ms", "segment.ms"
 # how a broker rolls and checks: a record leaves with the last one of its segment, looked for every five minutes
 _CHECK_MS = 300_000
@@ -19,8 +18,9 @@ UNKNOWN = "the broker names no retention: the embedded one holds its log in memo
 
 
 async def ends(url: str, prefix: str, now: int) -> tuple[LogEnd, ...]:
-    """For every topic that holds events: when (ms) a record written until `now` is gone, or what that waits for."""
-    names = [topic(prefix, name) for name in PERSONAL]
+    """For every topic: when (ms) a record written until `now` is gone, or what that waits for. `links` holds ids and
+    the reasons somebody gave, `changes` ids."""
+    names = [topic(prefix, name) for name in ALL_TOPICS]
     if not url:
         return tuple(LogEnd(name, None, UNKNOWN) for name in names)
     try:

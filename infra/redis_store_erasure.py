@@ -1,18 +1,29 @@
 """Redis as erasures need it: whom each reached and until when that is remembered, what is still to be done, and the
 keys of a person that no station writes again. Who is reached, `engine.erasure` says."""
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import msgspec
+from redis.exceptions import ResponseError
 
 from engine.erasure import Forgotten
+from engine.ports import Entry, Unavailable
 from engine.records import partition_of
 from infra.fragment_bytes import unpack
 from infra.redis_store import RedisClient, decode_index
+from infra.redis_store_queues import queue_entries_key
 from infra.topics import LINK_STATE, consent_key, decision_key, fragment_key, index_key, wiped_key
 
 _FORGOTTEN = msgspec.msgpack.Decoder(Forgotten)
+_ENTRY = msgspec.msgpack.Decoder(Entry)
 WAITING = f"{LINK_STATE}q"
+REWRITE_SECONDS, LOOK_SECONDS = 300.0, 0.05
+ANEW = "the append-only file is written anew and holds what is kept now"
+NOT_OURS = "a server of yours: its append-only file and snapshots hold what was deleted until they are written anew"
 # A key that changed in the meantime is somebody's again and stays.
 _EXPIRE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIREAT', KEYS[1], ARGV[2]) end return 0"
 
@@ -127,3 +138,52 @@ class ErasureStore:
 
     def _place(self, identity: str) -> int:
         return partition_of(identity, self._partitions)
+
+
+async def queued_of(redis: RedisClient, queue: str, identities: Sequence[str]) -> list[Entry]:
+    """What a queue holds of these ids."""
+    raws = await redis.hmget(queue_entries_key(queue), identities) if identities else []
+    return [_ENTRY.decode(raw) for raw in raws if raw is not None]
+
+
+async def file_anew(redis: RedisClient, home: Path) -> str:
+    """Let the Redis whose files are in `home` write its append-only file anew, so that it holds what is kept now and no
+    deleted value; returns what became of it, in words. A Redis with its files elsewhere is left alone."""
+    if not await _is_at(redis, home):
+        return NOT_OURS
+    until = time.monotonic() + REWRITE_SECONDS
+    while not await _begun(redis, until):
+        continue
+    if (await _rewritten(redis, until))["aof_last_bgrewrite_status"] != "ok":
+        raise Unavailable("Redis could not write its append-only file anew; see whether its disk is full")
+    return ANEW
+
+
+async def _is_at(redis: RedisClient, home: Path) -> bool:
+    try:
+        found = await redis.config_get("dir")
+    except ResponseError:
+        return False  # a service that keeps its settings to itself is not one of ours
+    place = found.get("dir")
+    return isinstance(place, str) and Path(place).resolve() == home.resolve()
+
+
+async def _begun(redis: RedisClient, until: float) -> bool:
+    """Whether a rewriting began now: one that was under way holds what was there when it began."""
+    await _rewritten(redis, until)
+    try:
+        await redis.bgrewriteaof()
+    except ResponseError:
+        return False
+    return True
+
+
+async def _rewritten(redis: RedisClient, until: float) -> dict[str, Any]:
+    """How Redis stands as soon as no rewriting is under way."""
+    while True:
+        said: dict[str, Any] = await redis.info("persistence")
+        if not said["aof_rewrite_in_progress"] and not said["aof_rewrite_scheduled"]:
+            return said
+        if time.monotonic() > until:
+            raise Unavailable("Redis is still writing its append-only file anew; looked for again in a moment")
+        await asyncio.sleep(LOOK_SECONDS)

@@ -45,6 +45,8 @@ Reason = Annotated[
 ]
 ERASURE_EXAMPLE = "01K0000000000000000000000B"
 TOGETHER = 50
+# private to one person and unmasked: no cache on the way is to hold it
+UNKEPT = {"Cache-Control": "no-store"}
 
 
 async def _somebody(world: World, ref: str) -> tuple[Identifier, PersonView]:
@@ -141,16 +143,19 @@ def erasure_answer(job: Job) -> ErasureAnswer:
     responses={200: answer(ExportLine, "One line per thing, `end` last", media_type=NDJSON), **problems(404)},
 )
 async def export(ref: Ref, key: Eraser, world: WorldNow) -> Response:
-    """Profile, consent, every event, decision and outcome, links, as JSON lines. Unmasked: it is the person's copy. An
-    export without its last line, `end`, is not complete."""
+    """Profile, consent, every event, decision and outcome, links, and what every other store holds, as JSON lines.
+    Unmasked: it is the person's copy. An export without its last line, `end`, is not complete."""
     _, view = await _somebody(world, ref)
     noted(world, key, EXPORT, view.profile_id)
     return exported(world, view)
 
 
 def exported(world: World, *views: PersonView) -> Lines:
-    """Everything kept of one person after another as an answer that is written while it is read."""
-    return Lines(_all_exported(world, views))
+    """Everything kept of one person after another as an answer that is written while it is read, and kept nowhere on
+    its way."""
+    made = Lines(_all_exported(world, views))
+    made.headers.update(UNKEPT)
+    return made
 
 
 async def _all_exported(world: World, views: Sequence[PersonView]) -> AsyncGenerator[bytes]:

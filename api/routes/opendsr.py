@@ -62,7 +62,7 @@ _TITLES = {
     400: "The request cannot be taken as it is",
     401: "No key, or one that is unknown or revoked",
     403: "The key's role does not reach this",
-    404: "No request has this id",
+    404: "No request of this key has this id",
     409: "The id stands for another request, or the request is past cancelling",
     410: "The result is not kept any longer",
     429: "Too many requests; retry after the given seconds",
@@ -183,7 +183,7 @@ async def take(request: Request, key: Controller, world: WorldNow) -> Response:
         due_at=now + WAIT_MS,
     )
     kept = await world.requests.add(wanted)
-    if kept.digest != wanted.digest:
+    if kept.digest != wanted.digest or not _is_theirs(key, kept):
         text = "this subject_request_id stands for another request; make a new UUID for every request"
         raise Problem(409, "subject_request_id_taken", text)
     for url in dict.fromkeys(ask.status_callback_urls):
@@ -194,9 +194,15 @@ async def take(request: Request, key: Controller, world: WorldNow) -> Response:
     return _signed(request, world, receipt, 201)
 
 
-async def _kept(world: World, request_id: str) -> DataRequest:
+def _is_theirs(key: ApiKey, request: DataRequest) -> bool:
+    """Whether a key reaches a request: its own, and an admin everybody's."""
+    return request.controller == key.name or key.role == "admin"
+
+
+async def _kept(world: World, key: ApiKey, request_id: str) -> DataRequest:
+    """Another controller's request is as unknown as none: that it exists is already something about a person."""
     found = await world.requests.find(request_id)
-    if found is None:
+    if found is None or not _is_theirs(key, found):
         raise Problem(404, "unknown_request", "no request has this subject_request_id")
     return found
 
@@ -207,9 +213,9 @@ async def _kept(world: World, request_id: str) -> DataRequest:
     response_class=Response,
     responses={200: answer(RequestStatus, "pending, in_progress, completed or cancelled", SIGNED), **_failures(404)},
 )
-async def read_status(request: Request, request_id: RequestId, _key: Controller, world: WorldNow) -> Response:
+async def read_status(request: Request, request_id: RequestId, key: Controller, world: WorldNow) -> Response:
     """An erasure is completed when every store is empty; of access and portability there is a `results_url` then."""
-    found = await _kept(world, request_id)
+    found = await _kept(world, key, request_id)
     status = await status_now(world, found)
     place = results_url(_place(request, world), found, status)
     told = RequestStatus(found.controller, expected(found), found.id, status, API_VERSION, place)  # type: ignore[arg-type]
@@ -223,10 +229,10 @@ async def read_status(request: Request, request_id: RequestId, _key: Controller,
     response_class=Response,
     responses={202: answer(RequestCancelled, "Cancelled", SIGNED), **_failures(404, 409)},
 )
-async def cancel(request: Request, request_id: RequestId, _key: Controller, world: WorldNow) -> Response:
+async def cancel(request: Request, request_id: RequestId, key: Controller, world: WorldNow) -> Response:
     """Nothing was done then, and nothing will be. Cancelling twice is cancelling once."""
-    found = await _kept(world, request_id)
-    if not await world.requests.cancel(found.id) and (await _kept(world, request_id)).state != "cancelled":
+    found = await _kept(world, key, request_id)
+    if not await world.requests.cancel(found.id) and (await _kept(world, key, request_id)).state != "cancelled":
         raise Problem(409, "not_pending", "the request is carried out already and cannot be called back")
     told = RequestCancelled(found.controller, found.id, iso(world.clock()), API_VERSION)
     return _signed(request, world, told, 202)
@@ -246,7 +252,7 @@ async def _people(world: World, subjects: Sequence[tuple[str, str]]) -> list[Per
 )
 async def read_results(request_id: RequestId, key: Controller, world: WorldNow) -> Response:
     """Everything kept of the person, read at this moment: no copy waits anywhere. For 30 days."""
-    found = await _kept(world, request_id)
+    found = await _kept(world, key, request_id)
     if found.kind == ERASURE or await status_now(world, found) != COMPLETED:
         raise Problem(409, "no_results", "there is nothing to fetch: ask for the status, results_url says when")
     if not found.subjects or found.received_at + KEPT_MS < world.clock():

@@ -148,6 +148,7 @@ async def test_an_export_has_everything_and_says_that_it_is_whole() -> None:
     async with rig.client("preference-key") as client:
         answer = await client.get(f"/v1/profiles/{ANN}/export")
     assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert answer.headers["cache-control"] == "no-store"
     lines = [json.loads(line) for line in answer.text.splitlines()]
     kinds = [line["kind"] for line in lines]
     assert kinds[0] == "profile"

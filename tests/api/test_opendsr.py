@@ -153,6 +153,7 @@ async def test_access_gives_everything_for_a_month(kind: str) -> None:
         told = (await client.get(f"{PLACE}/{ID}")).json()
         answer = await client.get(told["results_url"])
         lines = [json.loads(line) for line in answer.text.splitlines()]
+        assert answer.headers["cache-control"] == "no-store"
         assert [line["kind"] for line in lines].count("profile") == 1
         assert lines[0]["value"]["traits"]["email"]["value"] == "ann@example.org"
         assert lines[-1]["kind"] == "end"

@@ -1,6 +1,7 @@
 """The stores an erasure empties, one by one, and what keeps its jobs."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ from infra.kafka_log_retention import UNKNOWN, ends
 from infra.ledger_store import open_database
 from infra.ledger_store_erasures import SqlErasures
 from infra.processes import RunningServer
-from infra.redis_store import RedisClient, RedisPeople, RedisQueues, connect
+from infra.redis_store import RedisClient, RedisPeople, connect
+from infra.redis_store_erasure import queued_of
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_links import LinkStore
+from infra.redis_store_queues import RedisQueues
 from infra.topics import fragment_key
 from tests.servers import database
 
@@ -67,7 +70,7 @@ async def test_when_the_log_forgets(any_broker: RunningServer) -> None:
     """Kafka's topics say how long they keep; the embedded broker keeps until it is restarted, and says nothing."""
     await ensure_topics(any_broker.url, "er-", 1)
     found = await ends(any_broker.url, "er-", T)
-    assert [end.topic for end in found] == ["er-events", "er-inbox", "er-rejects"]
+    assert [end.topic for end in found] == ["er-events", "er-inbox", "er-links", "er-changes", "er-rejects"]
     if any_broker.name == "kafka":
         week = 7 * 86_400_000
         assert {end.at for end in found} == {T + week + week + 300_000}
@@ -101,7 +104,8 @@ async def test_features_and_queues_let_go_and_take_a_new_person(redis: RedisClie
     entry = Entry(ANN, "saves", 1.0, "call", "call_back", (), T, T)
     await queues.write("saves", {ANN: (encode_version(old.version), entry)})
     await erased(redis, ANN)
-    online, outreach = OnlineFeatures(people, features), OutreachQueues(people, queues, lambda: ("saves", "other"))
+    names, entries = (lambda: ("saves", "other")), partial(queued_of, redis)
+    online, outreach = OnlineFeatures(people, features), OutreachQueues(people, queues, names, entries)
     assert (await online.erase([ANN], T), await outreach.erase([ANN], T)) == (1, 1)
     assert (await online.erase([ANN], T), await outreach.erase([ANN], T)) == (0, 0)
     assert await features.write_profiles([old]) == 0
