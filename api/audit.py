@@ -2,8 +2,11 @@
 
 from api.answers import purposes_of
 from api.deps import World
-from engine.audit import Read
+from engine.audit import DECISION, Read
 from engine.ports import ApiKey, PersonView
+from engine.records import DecisionRecord
+
+AGENT = "agent"
 
 
 def noted(world: World, key: ApiKey, what: str, profile_id: str) -> None:
@@ -17,3 +20,14 @@ def noted_if_kept(world: World, key: ApiKey, what: str, view: PersonView) -> Non
     anything."""
     if view.known or view.held:
         noted(world, key, what, view.profile_id)
+
+
+def noted_if_about_somebody(world: World, key: ApiKey, record: DecisionRecord) -> None:
+    """A decision shown as it is made. One that was made from context alone, about nobody known, reads nobody."""
+    if record.positions:
+        noted(world, key, DECISION, record.profile_id)
+
+
+def asks_in_person(key: ApiKey, credential: str) -> bool:
+    """Whether a person asks rather than a machine: an agent, or whoever is signed in at a page (no `credential`)."""
+    return key.role == AGENT or not credential

@@ -11,13 +11,15 @@ import msgspec
 from api.answers import consent_of, iso
 from api.schemas import DecisionInputs, Scored
 from engine.consent import Purposes, trait_purpose
-from engine.ports import PersonView
+from engine.ports import ApiKey, PersonView
 from engine.records import DecisionRecord
 from features.spec import COLUMNS, FEATURES, SPEC_HASH
 from models.record import visible_by_purpose
 
 _PURPOSES = {feature.name: feature.purpose for feature in FEATURES}
 _WIDTH = 4
+AUDITOR = "auditor"
+REPLAYERS = frozenset({AUDITOR, "engineer", "admin"})
 
 
 def recorded_decision(
@@ -41,6 +43,18 @@ class Reader(msgspec.Struct, frozen=True):
 def reader_of(view: PersonView, purposes: tuple[str, ...], policy: Purposes, at: int) -> Reader:
     consent = consent_of(view, policy, at)
     return Reader(frozenset(purpose for purpose in purposes if consent.allows(purpose)), policy)
+
+
+def why_not_replayed(record: DecisionRecord, view: PersonView, key: ApiKey, policy: Purposes, at: int) -> str:
+    """Why this key may not have the decision made again at `at` (ms); empty where it may. A decision about somebody who
+    closed a purpose it used since is for an auditor."""
+    if key.role not in REPLAYERS:
+        return f"a key with the role {key.role} may not replay decisions"
+    consent = consent_of(view, policy, at)
+    used = record.answer.get("consent", {}).get("purposes_used", ())
+    if key.role == AUDITOR or all(consent.allows(purpose) for purpose in used):
+        return ""
+    return "the person withdrew since; only an auditor may replay the decision"
 
 
 def answer_seen(record: DecisionRecord, answer: dict[str, Any], reader: Reader) -> dict[str, Any]:

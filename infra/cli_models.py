@@ -1,6 +1,6 @@
 """The model engineer's commands: train, evaluate, promote, rollback, dataset. Parses, calls, prints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -93,9 +93,13 @@ def train(window: Window = 168.0, placement: Placement = "", vectors: Vectors = 
     card = trained.card
     console.print(f"[bold]{trained.version}[/bold]: {card.trees} trees on {card.counts['fit']} decisions")
     console.print("  " + ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()))
-    if card.left_out:
-        console.print("  left out: " + ", ".join(f"{count} {why}" for why, count in card.left_out.items()))
+    _say_left_out(card.left_out)
     console.print(f"  card and plots: {Settings().models_dir / trained.version}")
+
+
+def _say_left_out(counts: Mapping[str, int]) -> None:
+    if counts:
+        console.print("  left out: " + ", ".join(f"{count} {why}" for why, count in sorted(counts.items())))
 
 
 @contextmanager
@@ -185,21 +189,24 @@ def dataset(
     placement: Placement = "",
     vectors: Vectors = "logged",
 ) -> None:
-    """Write the training set to a file, or rebuild Feast's offline store from the archive."""
+    """Write the training set to a file, or rebuild Feast's offline store from the archive. People who refuse model
+    training by now, or whose data is restricted, are in neither; how many is said."""
     from infra.offline import Terms, build_offline  # noqa: PLC0415 reason: slow to import, seldom needed
-    from infra.training import export_dataset  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.training import export_dataset, refused_now  # noqa: PLC0415 reason: slow to import, seldom needed
 
     with _refusals():
         settings = Settings()
         if features:
             configuration = load(settings.config_dir)
-            rules = Rules(identity=configuration.identity)
-            terms = Terms(rules, configuration.purposes, configuration.catalogue.actions)
+            rules, catalogue = Rules(identity=configuration.identity), configuration.catalogue
+            terms = Terms(rules, configuration.purposes, catalogue.actions, refused=refused_now(settings))
             with _stages() as progress:
                 made = build_offline(settings, terms, lambda done, of: progress("refolding the archive", done, of))
             console.print(
                 f"{made.profile_rows} profile rows and {made.cross_rows} cross rows from {made.events} events."
             )
+            _say_left_out({"people who refuse model training or whose data is restricted": made.left_out})
             return
-        rows = export_dataset(settings, out, _choice(window, placement, vectors))
-    console.print(f"{rows} decisions in {out}")
+        exported = export_dataset(settings, out, _choice(window, placement, vectors))
+    console.print(f"{len(exported)} decisions in {out}")
+    _say_left_out(exported.left_out)

@@ -1,5 +1,6 @@
 """The offline feature tables: the archive folded again from its first event, and a row for everybody an applied record
-or a link changed. The same `advance`, `components`, `merge` and `profile_values` as online; no rule of its own."""
+or a link changed, as far as the person permits by now. The same `advance`, `components`, `merge` and `profile_values`
+as online; no rule of its own."""
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 
 from engine.catalog import Action
-from engine.consent import CONTRACT, GRANTED, Answer, Consent, Purposes, reveal
+from engine.consent import CONTRACT, GRANTED, RESTRICTION, Answer, Consent, Purposes, reveal
 from engine.erasure import Forgotten, Links, learn
 from engine.events import Event
 from engine.identity import Claim, Edge, components, pair
@@ -23,50 +24,60 @@ from infra.archive import decode_event, iterate_links, read_events
 from infra.archive_features import FeatureTable
 from infra.feast_paths import offline_path
 from infra.settings import Settings
+from models.permission import TRAINING
 
 BLOCK = 10_000
+_NO_ROWS = frozenset({TRAINING, RESTRICTION})
 Progress = Callable[[int, int], None]
 
 
 class Terms(msgspec.Struct, frozen=True):
     """On what terms the archive is folded again: the fold's rules, whose purpose each trait is, the catalogue's actions
-    by id, and the purposes taken as open (None: every configured one)."""
+    by id, the purposes taken as open (None: every configured one), and what each identifier refuses by now, as
+    `ConsentLedger.refusals` gives it."""
 
     rules: Rules
     policy: Purposes
     actions: Mapping[str, Action] = {}
     purposes: tuple[str, ...] | None = None
+    refused: Mapping[str, frozenset[str]] = {}
 
     @property
     def open_to(self) -> tuple[str, ...]:
         return tuple(self.policy.purposes) if self.purposes is None else self.purposes
 
-    @property
-    def consent(self) -> Consent:
-        """As if everybody had agreed to exactly these purposes."""
-        answers = {name: Answer(GRANTED, CONTRACT, True) for name in self.open_to}
+    def consent(self, closed: frozenset[str] = frozenset()) -> Consent:
+        """As of somebody who agreed to every open purpose but these."""
+        answers = {name: Answer(GRANTED, CONTRACT, True) for name in self.open_to if name not in closed}
         return Consent(answers, {}, {}, self.policy.default_jurisdiction, 0)
 
 
 class Written(msgspec.Struct, frozen=True):
-    """How many events were folded, and how many rows each table got."""
+    """How many events were folded, how many rows each table got, and how many people have no row because they refuse
+    model training by now or their data is restricted."""
 
     events: int
     profile_rows: int
     cross_rows: int
+    left_out: int = 0
 
 
 def build_offline(settings: Settings, terms: Terms, progress: Progress) -> Written:
     """Make the offline tables anew from the archive; `progress` is told (events done, events in all).
 
     A row's `event_timestamp` is the time its change was *applied*: a late event is in no row before it came. An id that
-    stops being a profile's own gets a row of nulls. Consent is not looked at: every purpose of `terms` is taken as open
-    for everybody, because what a training run may see is decided where it is asked for, and must be decided there.
+    stops being a profile's own gets a row of nulls.
+
+    Who refuses model training by now, or whose data is restricted, has no rows, not of the past either; an id that was
+    shown before it became theirs gets nulls. Values that rest on another purpose the person refuses by now are null in
+    all of the person's rows. A person refuses what any member refuses, whoever belonged together then or belongs
+    together now. Every other purpose of `terms` is taken as open, as if it had been agreed to: what a decision may be
+    learnt from is asked of its own record. Counts over everybody (the cross rows) name nobody and leave nobody out.
     A view without rows has no table.
     """
     events = read_events(settings.archive)
     links = sorted(iterate_links(settings.archive), key=lambda link: link[0])
-    refold, done = Refold(terms), 0
+    refold, done = Refold(terms, Refusals(terms, [claim for _, claim in links])), 0
     with (
         FeatureTable(offline_path(settings.data_dir, PROFILE), PROFILE) as profiles,
         FeatureTable(offline_path(settings.data_dir, CROSS), CROSS) as cross,
@@ -80,7 +91,7 @@ def build_offline(settings: Settings, terms: Terms, progress: Progress) -> Writt
             if done // BLOCK > before // BLOCK:
                 progress(done, events.num_rows)
     progress(done, events.num_rows)
-    return Written(done, profiles.rows, cross.rows)
+    return Written(done, profiles.rows, cross.rows, len(refold.left_out))
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -156,12 +167,44 @@ class Identities:
         return left
 
 
-class Refold:
-    """The state of the whole installation as of the latest moment taken."""
+class Refusals:
+    """What people refuse by now, each of them for all of the identifiers that are theirs by now."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, claims: Iterable[Claim]) -> None:
+        self._persons = Identities(terms.rules)
+        self._persons.learn(claims)
+        self._refused: dict[str, frozenset[str]] = {}
+        for identity, purposes in terms.refused.items():
+            for member in self._persons.members(identity):
+                self._refused[member] = self.of((member,)) | _reached(purposes, terms.policy)
+
+    def of(self, members: Iterable[str]) -> frozenset[str]:
+        """The purposes that somebody with these identifiers refuses."""
+        return frozenset().union(*(self._refused.get(member, frozenset()) for member in members))
+
+    def person(self, identity: str) -> str:
+        """The id of the profile that this identifier belongs to by now."""
+        return self._persons.members(identity)[0]
+
+
+def _reached(refused: frozenset[str], policy: Purposes) -> frozenset[str]:
+    """With what an objection to one of them includes. Nobody refuses what rests on the contract."""
+    named = (policy.purposes[name] for name in refused if name in policy.purposes)
+    # a no is an objection where the purpose needs no yes; everywhere else it says nothing about others
+    objected = (one for one in named if one.basis == "legitimate_interests")
+    everything = refused.union(*(one.objection_includes for one in objected))
+    return frozenset(p for p in everything if p not in policy.purposes or policy.purposes[p].basis != CONTRACT)
+
+
+class Refold:
+    """The state of the whole installation as of the latest moment taken. `left_out` holds the people by now who have no
+    row because of what they refuse."""
+
+    def __init__(self, terms: Terms, refusals: Refusals) -> None:
         self._terms = terms
-        self._consent, self._open = terms.consent, terms.open_to
+        self._refusals, self._open = refusals, terms.open_to
+        self._consents: dict[frozenset[str], Consent] = {}
+        self.left_out: set[str] = set()
         self._fragments: dict[str, Fragment] = {}
         self._identities = Identities(terms.rules)
         self._shown: set[str] = set()
@@ -173,7 +216,10 @@ class Refold:
         changed = self._fold(moment.events)
         touched, former = self._identities.learn(moment.claims)
         now = {self._identities.members(identity) for identity in changed | touched}
-        rows = [(members[0], row) for members in sorted(now) if (row := self._row(members, at)) is not None]
+        refusing = {members for members in now if _NO_ROWS & self._refusals.of(members)}
+        self.left_out |= {self._refusals.person(one[0]) for one in refusing if self._kept(one)}
+        rows = [(members[0], row) for members in sorted(now - refusing) if (row := self._row(members, at)) is not None]
+        former |= {members[0] for members in refusing}
         gone = sorted(former & self._shown)
         self._shown -= former
         self._shown |= {profile_id for profile_id, _ in rows}
@@ -193,12 +239,21 @@ class Refold:
         self._cross |= self._fresh
         return changed
 
+    def _kept(self, members: tuple[str, ...]) -> list[Fragment]:
+        return [self._fragments[member] for member in members if member in self._fragments]
+
     def _row(self, members: tuple[str, ...], at: int) -> Row | None:
-        fragments = [self._fragments[member] for member in members if member in self._fragments]
+        fragments = self._kept(members)
         if not fragments:
             return None
-        visible = reveal(merge(fragments, members), self._consent, self._open, self._terms.policy)
+        visible = reveal(merge(fragments, members), self._consent(members), self._open, self._terms.policy)
         return profile_values(visible, at)
+
+    def _consent(self, members: tuple[str, ...]) -> Consent:
+        refused = self._refusals.of(members)
+        if refused not in self._consents:
+            self._consents[refused] = self._terms.consent(refused)
+        return self._consents[refused]
 
     def counted(self) -> list[tuple[tuple[str, str], Row]]:
         """The cross rows the latest moment changed."""

@@ -13,7 +13,7 @@ from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.model_store import ModelStore
 from infra.settings import Settings
 from models.action import Options
-from models.dataset import Scope, Vectors, examples_of, export, logged_vectors
+from models.dataset import Examples, Scope, Vectors, examples_of, export, logged_vectors
 from models.permission import Permit, permit_of
 from models.replayed import replayed_vectors
 from models.train import Plan, Progress, Trained, silent, train
@@ -47,9 +47,14 @@ def _vectors(settings: Settings, choice: Choice) -> Vectors:
     return replayed_vectors(load(settings.config_dir).catalogue, ModelStore(settings.models_dir).specs())
 
 
+def refused_now(settings: Settings) -> Mapping[str, frozenset[str]]:
+    """What each identifier refuses, by the consent ledger as it stands now."""
+    return ConsentLedger(open_ledger(settings.database), now_ms).refusals()
+
+
 def permitted(settings: Settings) -> Permit:
     """Whose decisions may be learnt from, by the consent ledger as it stands now."""
-    return permit_of(ConsentLedger(open_ledger(settings.database), now_ms).refusals())
+    return permit_of(refused_now(settings))
 
 
 def rewards_of(settings: Settings) -> Mapping[str, float]:
@@ -80,8 +85,10 @@ def roll_back(settings: Settings) -> str | None:
     return ModelStore(settings.models_dir).rollback(now_ms())
 
 
-def export_dataset(settings: Settings, path: Path, choice: Choice = USUAL) -> int:
-    """The training set as one Parquet file; returns the number of rows."""
+def export_dataset(settings: Settings, path: Path, choice: Choice = USUAL) -> Examples:
+    """The training set as one Parquet file; returns what was written, and what was left out by reason."""
     permit, rewards = permitted(settings), rewards_of(settings)
     scope = Scope(now_ms(), choice.window, choice.placement, permit, rewards, choice.since)
-    return export(examples_of(read_events(settings.archive, KINDS), scope, _vectors(settings, choice)), path)
+    made = examples_of(read_events(settings.archive, KINDS), scope, _vectors(settings, choice))
+    export(made, path)
+    return made

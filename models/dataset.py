@@ -205,7 +205,8 @@ def examples_of(table: pa.Table, scope: Scope, vectors: Vectors = logged_vectors
 
 
 def to_table(made: Examples) -> pa.Table:
-    """One row per example: what identifies it, its label, its propensity, then every feature column."""
+    """One row per example: what identifies it, its label, its propensity, then every feature column. The schema's
+    metadata names the feature spec, and counts by reason the decisions that are no example (`left_out`, JSON)."""
     records = [one.record for one in made.logged]
     matrix = made.matrix
     columns: dict[str, Any] = {
@@ -222,7 +223,8 @@ def to_table(made: Examples) -> pa.Table:
         "skipped": [one.skipped for one in made.logged],
         **{name: matrix[:, index] for index, name in enumerate(COLUMNS)},
     }
-    return pa.table(columns).replace_schema_metadata({"spec": SPEC_HASH})
+    left_out = msgspec.json.encode(made.left_out, order="sorted")
+    return pa.table(columns).replace_schema_metadata({"spec": SPEC_HASH, "left_out": left_out})
 
 
 def export(made: Examples, path: Path) -> int:

@@ -3,6 +3,7 @@ Knows records and refusals; nothing of where either is kept."""
 
 from collections.abc import Callable, Mapping
 
+from engine.consent import RESTRICTION
 from engine.records import DecisionRecord
 
 TRAINING = "model_training"
@@ -16,12 +17,14 @@ def everyone(_record: DecisionRecord) -> str:
 
 def permit_of(refused: Mapping[str, frozenset[str]]) -> Permit:
     """Why a decision may not be learnt from, empty where it may. `refused` says which purposes an identifier refuses
-    by now: training itself, or a purpose whose data the decision was made with."""
+    by now: training itself, a purpose whose data the decision was made with, or (`restriction`) any use at all."""
 
     def permit(record: DecisionRecord) -> str:
         if record.allowed and TRAINING not in record.allowed:
             return "model training not allowed when it was made"
         now = refused.get(record.profile_id, frozenset())
+        if RESTRICTION in now:
+            return "the person's data is restricted"
         if TRAINING in now:
             return "model training withdrawn since"
         used = record.answer.get("consent", {}).get("purposes_used", ())

@@ -5,6 +5,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import wraps
 from typing import Annotated, Any
 
 import msgspec
@@ -12,8 +13,8 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from api.answers import purposes_of
-from api.audit import noted
-from api.deps import WorldNow, require
+from api.audit import asks_in_person, noted, noted_if_about_somebody
+from api.deps import WorldNow, credential, require
 from api.direct import Direct
 from api.documents import answer, json_body, problems
 from api.erased import refuse_erased
@@ -34,7 +35,7 @@ from engine.records import DecisionRecord
 router = APIRouter(prefix="/v1", tags=["decisions"])
 # what is asked hundreds of times a second
 direct = APIRouter(prefix="/v1", tags=["decisions"], route_class=Direct)
-DECIDER = Depends(require("agent", "marketer", "engineer", "admin"))
+_may_decide = require("agent", "marketer", "engineer", "admin")
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "auditor", "admin"))]
 CHUNK = 50
 AT_ONCE = 3
@@ -47,6 +48,17 @@ EXAMPLE = {
     "context": {"reason": "billing", "topic": "invoice"},
     "limit": 3,
 }
+
+
+@wraps(_may_decide)  # what it takes is read off its signature, for the OpenAPI document
+async def _decider(request: Request, *more: Any, **named: Any) -> ApiKey:
+    """Who asks for a decision, kept with the request: a direct route is not handed what its guards find."""
+    key = await _may_decide(request, *more, **named)
+    request.state.key = key
+    return key
+
+
+DECIDER = Depends(_decider)
 
 
 def serving_of(request: Request) -> Serving:
@@ -68,7 +80,10 @@ def serving_of(request: Request) -> Serving:
 )
 async def decide(request: Request) -> Response:
     """Rank the actions of a placement for a person. Somebody unknown is decided on context alone."""
-    record = await serving_of(request).decide(await read_json(request, _ASK))
+    serving = serving_of(request)
+    record = await serving.decide(await read_json(request, _ASK))
+    if asks_in_person(request.state.key, credential(request)):
+        noted_if_about_somebody(serving.world, request.state.key, record)
     return json_answer(record.answer)
 
 

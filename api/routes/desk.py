@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.answers import Seen, look, profile_answer, timeline_page
-from api.audit import noted
+from api.audit import noted, noted_if_about_somebody
 from api.deps import World, WorldNow, require
 from api.reading import read_json
 from api.routes.decisions import serving_of
@@ -110,10 +110,11 @@ async def show_customer(request: Request, key: Agent, world: WorldNow) -> Respon
 
 
 @router.post("/desk/actions")
-async def show_actions(request: Request, _key: Agent, world: WorldNow) -> Response:
+async def show_actions(request: Request, key: Agent, world: WorldNow) -> Response:
     """A decision of ours at the agent's desk, as a part of the page."""
     ask = await read_json(request, _ASK)
     record = await serving_of(request).decide(DecisionAsk(ask.profile, PLACEMENT, ask.context))
+    noted_if_about_somebody(world, key, record)
     titles = {action.id: action.title for action in world.now.catalogue.actions.values()}
     dearest = max((a["value"] for a in record.answer["actions"]), default=0.0) or 1.0
     values = {"answer": record.answer, "titles": titles, "top_value": dearest}

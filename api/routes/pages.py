@@ -15,7 +15,7 @@ from api.deps import World, WorldNow, session_key
 from api.erased import refuse_erased
 from api.errors import Problem
 from api.reading import read_bytes
-from api.record_view import recorded_decision
+from api.record_view import recorded_decision, why_not_replayed
 from api.serving import recorded
 from api.session import COOKIE, LIFETIME_MS, Session, csrf_token, is_csrf_token, seal, sign_in, sign_out
 from api.templates import HEADERS, PAGES, render
@@ -116,11 +116,16 @@ async def read_permalink(request: Request, decision_id: str, world: WorldNow) ->
         return render("problem.html", {**values, "title": "No such decision", "text": text}, 404)
     view = await world.people.person(profile_of(decision_id))
     noted(world, key, DECISION, view.profile_id)
-    policy = world.now.purposes
-    shown = recorded_decision(record, view, purposes_of(key, policy), policy, world.clock())
+    policy, at = world.now.purposes, world.clock()
+    shown = recorded_decision(record, view, purposes_of(key, policy), policy, at)
     titles = {action.id: action.title for action in world.now.catalogue.actions.values()}
-    again = await asyncio.to_thread(_replayed, record, world)
+    why_not = why_not_replayed(record, view, key, policy, at)
+    again = _refused(why_not) if why_not else await asyncio.to_thread(_replayed, record, world)
     return render("decision/decision.html", {**values, "decision": shown, "titles": titles, "again": again})
+
+
+def _refused(why: str) -> tuple[str, str]:
+    return f"not replayed: {why}", "POST …/replay answers this key the same"
 
 
 def _replayed(record: DecisionRecord, world: World) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The audit of reads over HTTP: what leaves a line, what does not, and who may look."""
 
+import re
 from typing import Any
 
 import httpx
@@ -40,6 +41,7 @@ async def test_every_way_of_reading_a_person_leaves_one_line() -> None:
             ("decision", await client.get(f"/v1/decisions/{made}")),
             ("replay", await client.post(f"/v1/decisions/{made}/replay", json={})),
             ("desk", await client.post("/desk/customer", json={"profile": ANN})),
+            ("decision", await client.post("/desk/actions", json={"profile": ANN})),
             ("consent", await client.get(f"/v1/profiles/{ANN}/consent")),
             ("consent", await client.patch(f"/v1/profiles/{ANN}/consent", json={})),
             ("consent", await client.put(f"/v1/profiles/{ANN}/consent", json={})),
@@ -80,6 +82,52 @@ async def test_the_page_of_a_decision_leaves_a_line_too() -> None:
     assert [(line["what"], line["who"]) for line in await audit(rig)] == [("decision", "desk")]
 
 
+async def test_a_decision_that_an_agent_asks_for_leaves_one_line() -> None:
+    rig = await seeded()
+    async with rig.client(AGENT) as client:
+        await decide(client)
+    [line] = await audit(rig, profile=ANN)
+    assert (line["what"], line["who"], line["role"]) == ("decision", "desk", "agent")
+    assert line["purposes"] == ["service", "personalization"]
+
+
+async def test_a_decision_that_was_refused_leaves_no_line() -> None:
+    rig = await seeded()
+    async with rig.client(AGENT) as client:
+        answer = await client.post("/v1/decisions", json={"profile": ANN, "placement": "nowhere"})
+    assert answer.status_code == 400
+    assert await audit(rig) == []
+
+
+async def test_a_decision_that_a_machine_asks_for_leaves_no_line() -> None:
+    rig = await seeded()
+    for key in ("marketer-key", "engineer-key", ADMIN):
+        async with rig.client(key) as client:
+            await decide(client)
+    row = b'{"profile": "user_id:u-1", "placement": "agent_desktop"}'
+    async with rig.client("marketer-key") as client:
+        assert (await client.post("/v1/decisions/bulk", content=row)).status_code == 200
+    assert await audit(rig) == []
+
+
+@pytest.mark.parametrize(("key", "who"), [(AGENT, "desk"), ("marketer-key", "campaigns"), (ADMIN, "first-admin")])
+async def test_whoever_is_signed_in_at_the_desk_leaves_a_line_for_its_actions_too(key: str, who: str) -> None:
+    rig = await seeded()
+    async with rig.client() as page:
+        await page.post("/sign-in", data={"key": key})
+        token = re.search(r'name="csrf" content="([^"]+)"', (await page.get("/desk")).text)
+        assert token
+        headers = {"X-CSRF-Token": token.group(1)}
+        asked = {"profile": ANN, "placement": "agent_desktop"}
+        for path, body in (("/desk/actions", {"profile": ANN}), ("/v1/decisions", asked)):
+            assert (await page.post(path, json=body, headers=headers)).status_code == 200
+        assert (await page.post("/desk/actions", json={"profile": "user_id:no"}, headers=headers)).status_code == 200
+    lines = await audit(rig)
+    assert [(line["what"], line["who"], line["profile_id"]) for line in lines] == [
+        ("decision", who, rig.id_of(ANN))
+    ] * 2
+
+
 async def test_what_reads_nobody_leaves_no_line() -> None:
     rig = await seeded()
     async with rig.client(AGENT) as client:
@@ -87,7 +135,7 @@ async def test_what_reads_nobody_leaves_no_line() -> None:
             await client.get(f"/v1/profiles/user_id:nobody{part}")
         await client.get("/v1/outreach/complaint_follow_up")
         await client.get("/v1/decisions/none")
-        await decide(client)
+        await decide(client, "user_id:nobody")
         await client.get("/v1/catalogue")
     async with rig.client("marketer-key") as client:
         assert (await client.get(f"/v1/profiles/{ANN}/export")).status_code == 403

@@ -9,7 +9,7 @@ import pytest
 
 from api.session import COOKIE
 from infra.model_store import ModelStore
-from tests.api.seed import ANN, grant, seed
+from tests.api.seed import ANN, decide, grant, seed
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
 
 
@@ -100,6 +100,42 @@ async def test_the_desk_decides_and_reports_with_its_session(rig: Rig, page: htt
     assert permalink.status_code == 200
     for part_of_it in ("Answered", "Known", "Used", "Masked", "Blocked"):
         assert part_of_it in permalink.text
+
+
+def replay_line(page: str) -> str:
+    """What the page of a decision says about its replay."""
+    found = re.search(r"<dt>Replayed</dt><dd><span[^>]*>([^<]+)</span>", page)
+    assert found, page
+    return found.group(1)
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after"),
+    [
+        ("auditor-key", "identical", "identical"),
+        ("engineer-key", "identical", "not replayed: the person withdrew since"),
+        (ADMIN, "identical", "not replayed: the person withdrew since"),
+        (AGENT, "not replayed: a key with the role agent may not", "not replayed: a key with the role agent may not"),
+        ("marketer-key", "not replayed: a key with the role marketer", "not replayed: a key with the role marketer"),
+    ],
+)
+async def test_the_page_of_a_decision_replays_it_for_nobody_whom_the_api_refuses(
+    rig: Rig, page: httpx.AsyncClient, key: str, before: str, after: str
+) -> None:
+    async with rig.client(ADMIN) as admin:
+        await grant(admin, "personalization")
+        made = (await decide(admin))["decision_id"]
+        await sign_in(page, key)
+        async with rig.client(key) as asking:
+            assert replay_line((await page.get(f"/decision/{made}")).text).startswith(before)
+            allowed = (await asking.post(f"/v1/decisions/{made}/replay")).status_code == 200
+            assert allowed == (before == "identical")
+            await admin.patch(f"/v1/profiles/{ANN}/consent", json={"purposes": {"personalization": False}})
+            shown = await page.get(f"/decision/{made}")
+            assert shown.status_code == 200
+            assert replay_line(shown.text).startswith(after)
+            allowed = (await asking.post(f"/v1/decisions/{made}/replay")).status_code == 200
+            assert allowed == (after == "identical")
 
 
 @pytest.mark.parametrize("path", ["/desk/customer", "/desk/actions", "/v1/outcomes"])

@@ -1,6 +1,6 @@
 """The offline tables: refolded from the archive, and point-in-time correct when Feast asks them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from engine.catalog import Action
-from engine.consent import Answer, Consent, Purpose, Purposes, reveal
+from engine.consent import Answer, Consent, Held, Purpose, Purposes, Statement, resolve, reveal
 from engine.events import Event
 from engine.identity import NEGATIVE, POSITIVE, Claim
 from engine.profile import merge
@@ -149,6 +149,76 @@ def test_a_closed_purpose_is_null(settings: Settings) -> None:
     build(settings, Terms(Rules(), POLICY, purposes=("service",)))
     found = ask(settings, ("p", START), columns=["events_total", "page_views_1d", "trait_plan", "trait_segment"])
     np.testing.assert_array_equal(found.iloc[0, 2:].astype(float), [2, np.nan, -1, np.nan])
+
+
+def refusing(said: Mapping[str, set[str]], policy: Purposes = POLICY) -> Terms:
+    """The usual terms with what each identifier refuses."""
+    refused = {name: frozenset(purposes) for name, purposes in said.items()}
+    return Terms(Rules(), policy, {"offer": OFFER}, refused=refused)
+
+
+@pytest.mark.parametrize("refused", ["model_training", "restriction"])
+def test_who_refuses_training_or_any_use_has_no_rows(settings: Settings, refused: str) -> None:
+    archive(settings, (START, 0, [event(1, "p", START)]), (START + 1, 0, [event(2, "p", START), event(3, "q", START)]))
+    assert build(settings, refusing({"p": {refused}, "never-seen": {refused}})) == Written(3, 1, 0, left_out=1)
+    assert rows(settings, PROFILE)["profile_id"].tolist() == ["q"]
+    np.testing.assert_array_equal(ask(settings, ("p", START + 2), ("q", START + 2))["events_total"], [np.nan, 1])
+
+
+@pytest.mark.parametrize("who", ["a-user", "b-anon"])
+def test_what_one_identifier_refuses_the_person_refuses_also_before_they_were_linked(
+    settings: Settings, who: str
+) -> None:
+    archive(settings, (START, 0, [event(1, "a-user", START)]), (START, 3, [event(2, "b-anon", START)]))
+    link(settings, 0, START + HOUR)
+    assert build(settings, refusing({who: {"model_training"}})) == Written(2, 0, 0, left_out=1)
+
+
+def test_an_id_that_was_shown_gets_nulls_while_it_is_somebody_who_refuses(settings: Settings) -> None:
+    archive(settings, (START, 0, [event(1, "a-user", START)]), (START, 3, [event(2, "b-anon", START)]))
+    link(settings, 0, START + HOUR)
+    link(settings, 1, START + 2 * HOUR, NEGATIVE)
+    written = build(settings, refusing({"b-anon": {"model_training"}}))
+    moments = [START, START + HOUR, START + 2 * HOUR]
+    asked = [(profile, at) for profile in ("a-user", "b-anon") for at in moments]
+    np.testing.assert_array_equal(ask(settings, *asked)["events_total"], [1, np.nan, 1, np.nan, np.nan, np.nan])
+    assert (written.profile_rows, rows(settings, PROFILE)["profile_id"].unique().tolist()) == (3, ["a-user"])
+
+
+def test_what_rests_on_another_refused_purpose_is_null_as_it_would_be_online(settings: Settings) -> None:
+    purposes = {"service": Purpose("service", basis="contract"), **{name: Purpose(name) for name in PURPOSES[1:]}}
+    policy = Purposes(purposes, {"plan": "service"})
+    events = [
+        event(1, "p", START, "identify", "", traits={"plan": "gold", "age": 40}),
+        event(2, "p", START, "page", "Home"),
+        event(3, "p", START, name="Product Viewed", properties={"category": "shoes"}),
+    ]
+    archive(settings, (START, 0, [*events, event(4, "q", START, "page", "Home")]))
+    assert build(settings, refusing({"p": set(PURPOSES)}, policy)) == Written(4, 2, 0)
+    said: tuple[Statement, ...] = (Statement("withdrawn", START, "test"),)
+    consent = resolve({"p": Held(dict.fromkeys(PURPOSES, said))}, policy)
+    folded = replay(events, Rules())
+    expected = profile_values(reveal(merge([folded["p"]]), consent, PURPOSES, policy), START)
+    [found] = rows(settings, PROFILE).query("profile_id == 'p'")[[*PROFILE.names]].to_numpy()
+    np.testing.assert_array_equal(found, expected)
+    asked = ask(settings, ("p", START), ("q", START), columns=["events_total", "page_views_1d", "trait_age"])
+    np.testing.assert_array_equal(asked["events_total"], [3, 1])
+    np.testing.assert_array_equal(asked["page_views_1d"], [np.nan, 1])
+    assert np.isnan(asked["trait_age"][0])
+
+
+def test_an_objection_also_closes_what_it_includes(settings: Settings) -> None:
+    ours = Purpose("ours", basis="legitimate_interests", objection_includes=("analytics",))
+    policy = Purposes({**POLICY.purposes, "ours": ours}, {"plan": "service"})
+    archive(settings, (START, 0, [event(1, "p", START, "page", "Home")]))
+    build(settings, refusing({"p": {"ours"}}, policy))
+    assert np.isnan(ask(settings, ("p", START), columns=["page_views_1d"])["page_views_1d"][0])
+
+
+def test_counts_over_everybody_leave_nobody_out(settings: Settings) -> None:
+    archive(settings, (START, 0, [outcome(1, "p", "presented", "gold"), outcome(2, "q", "presented", "gold")]))
+    assert build(settings, refusing({"p": {"model_training"}})) == Written(2, 1, 1, left_out=1)
+    assert rows(settings, CROSS)["cross_impressions"].tolist() == [2]
 
 
 def test_cross_rows_are_running_sums(settings: Settings) -> None:

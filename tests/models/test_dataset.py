@@ -13,6 +13,7 @@ from engine.records import DecisionRecord, decision_event
 from engine.signals import DAY
 from features.spec import COLUMNS, SPEC_HASH
 from models.dataset import NothingToLearn, Scope, decisions_in, examples, examples_of, export
+from models.permission import permit_of
 from models.replayed import Disparity, replayed_vectors
 from models.scorer import SPEC_OF
 from models.serving import decide
@@ -113,6 +114,21 @@ def test_the_export_has_one_row_per_example(tmp_path: Path) -> None:
     assert set(COLUMNS) < set(table.column_names)
     assert table.schema.metadata[b"spec"] == SPEC_HASH.encode()
     assert np.array_equal(table["context_reason"].to_numpy(), made.matrix[:, COLUMNS.index("context_reason")])
+
+
+def test_the_export_says_what_was_left_out_and_why(tmp_path: Path) -> None:
+    events = list(logged(40))
+    records = list(decisions_in(table_of(events)))
+    refusing = {records[0].profile_id: frozenset({"model_training"}), records[1].profile_id: frozenset({"restriction"})}
+    scope = msgspec.structs.replace(Scope(NOW, DAY), permit=permit_of(refusing))
+    made = examples_of(table_of(events), scope)
+    assert export(made, tmp_path / "x.parquet") == len(made) < 40
+    said = msgspec.json.decode(pq.read_schema(tmp_path / "x.parquet").metadata[b"left_out"])
+    assert said == made.left_out
+    assert said.keys() == {"model training withdrawn since", "the person's data is restricted"}
+    assert sum(said.values()) == 40 - len(made)
+    kept = set(pq.read_table(tmp_path / "x.parquet")["profile_id"].to_pylist())
+    assert kept == {one.profile_id for one in records} - refusing.keys()
 
 
 def events_with(change: DecisionRecord) -> list[Event]:

@@ -20,6 +20,7 @@ def decided(allowed: tuple[str, ...] = ("service", "model_training", "personaliz
         (("service", "personalization"), {}, "model training not allowed when it was made"),
         (("service", "model_training"), {"p": frozenset({"model_training"})}, "model training withdrawn since"),
         (("model_training",), {"p": frozenset({"personalization"})}, "a purpose it used was withdrawn since"),
+        (("model_training",), {"p": frozenset({"restriction"})}, "the person's data is restricted"),
         (("model_training",), {"p": frozenset({"advertising"})}, ""),
         (("model_training",), {"q": frozenset({"model_training"})}, ""),
     ],
