@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from api.errors import Problem
+from api.preference_words import WORDS as CALLED
+from api.preference_words import named
 from api.reading import read_bytes
 from api.templates import render
 
@@ -64,8 +66,9 @@ def language(request: Request) -> str:
 
 
 def topic_words(request: Request, channel: str, topic: str) -> str:
-    """A channel and a topic in a line."""
-    return f"{channel} · {_EVERYTHING[language(request)] if topic == 'all' else topic}"
+    """A channel and a topic in a line, as the preference page calls them."""
+    spoken = language(request)
+    return f"{named(CALLED[spoken], channel)} · {_EVERYTHING[spoken] if topic == 'all' else topic}"
 
 
 def ask(request: Request, name: str, what: str, field: tuple[str, str]) -> Response:

@@ -1,11 +1,12 @@
 """Pages as HTML: the template environment, its filters, and the headers every page goes out with. Knows formatting;
 nothing of what a page is about."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 from fastapi import Response
 
 from api.schemas_people import PurposeAnswer, TimelineEvent
@@ -41,13 +42,33 @@ def label(name: object) -> str:
     return _WORDS.get(text) or text.replace("_", " ").replace(".", " ").capitalize()
 
 
-def shown(value: Any) -> str:
-    """A trait's value in a line of text."""
+class Spoken(msgspec.Struct, frozen=True):
+    """How a language writes values: yes and no, the decimal point, and the names of a value's parts."""
+
+    yes_no: tuple[str, str]
+    point: str
+    named: Callable[[object], str]
+
+
+ENGLISH = Spoken(("yes", "no"), ".", label)
+
+
+def shown(value: Any, spoken: Spoken = ENGLISH) -> str:
+    """A trait's value in a line of text; of a nested one each part with its name."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return spoken.yes_no[0 if value else 1]
     if isinstance(value, float):
-        return f"{value:g}"
-    return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
+        return f"{value:.12g}".replace(".", spoken.point)
+    if isinstance(value, dict):
+        return ", ".join(f"{spoken.named(name)}: {_inner(part, spoken)}" for name, part in value.items()) or "–"
+    if isinstance(value, list):
+        return ", ".join(_inner(part, spoken) for part in value) or "–"
+    return "–" if value is None else str(value)
+
+
+def _inner(value: Any, spoken: Spoken) -> str:
+    text = shown(value, spoken)
+    return f"({text})" if isinstance(value, dict | list) and value else text
 
 
 def day(instant: str) -> str:

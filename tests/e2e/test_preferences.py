@@ -121,13 +121,40 @@ def test_a_link_opens_nothing_but_its_own_page(rig: Rig, page: Page) -> None:
     assert answer.status == 410
 
 
+def test_reloading_the_page_of_a_deletion_starts_no_other(rig: Rig, page: Page) -> None:
+    page.goto(f"{aside(_link(rig))}/deletion")
+    page.get_by_role("button", name="Yes, delete everything").click()
+    number = page.locator("code").inner_text()
+    events = len(list(rig.events()))
+    page.reload()
+    expect(page.locator("code")).to_have_text(number)
+    assert len(list(rig.events())) == events
+
+
+async def _restrict(rig: Rig) -> None:
+    async with rig.client(ADMIN) as client:
+        answer = await client.patch(f"/v1/profiles/{ANN}/consent", json={"restricted": True})
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
-@pytest.mark.parametrize("part", ["", "/deletion"])
-def test_axe_finds_nothing(rig: Rig, url: str, browser: Browser, language: str, part: str) -> None:
+@pytest.mark.parametrize("width", [360, 1100])
+def test_axe_finds_nothing(rig: Rig, url: str, browser: Browser, language: str, width: int) -> None:
     # axe is a script of ours in the page: the policy forbids scripts, so it is lifted for this look
-    context = browser.new_context(base_url=url, bypass_csp=True)
-    opened = context.new_page()
-    opened.goto(f"{aside(_link(rig))}{part}?lang={language}")
-    opened.add_script_tag(path=str(AXE))
-    assert opened.evaluate(RUN_AXE) == []
+    context = browser.new_context(base_url=url, bypass_csp=True, viewport=ViewportSize(width=width, height=1000))
+    opened, place = context.new_page(), aside(_link(rig))
+
+    def look(part: str, said: str = "") -> None:
+        opened.goto(f"{place}{part}?lang={language}&said={said}")
+        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        opened.add_script_tag(path=str(AXE))
+        assert opened.evaluate(RUN_AXE) == []
+
+    look("")
+    look("/deletion")
+    # a problem with a way back, and one without
+    look("/deletion/nothing")
+    look("x")
+    aside(_restrict(rig))
+    look("", "changed")
     context.close()

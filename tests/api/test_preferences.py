@@ -1,0 +1,329 @@
+"""The preference page over HTTP: what its buttons write, which text a yes proves, and what a person reads where
+something does not go."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from api.preference_page import text_version
+from infra.redis_store import RedisPeople, connect
+from tests.api.seed import ANN, seed
+from tests.api.world import ADMIN, AGENT, Rig
+
+DAY = 86_400_000
+PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    made = Rig()
+    await seed(made)
+    return made
+
+
+@pytest.fixture
+async def anybody(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
+    async with rig.client() as client:
+        yield client
+
+
+async def link(rig: Rig, ref: str = ANN) -> str:
+    async with rig.client(ADMIN) as client:
+        made = await client.post(f"/v1/profiles/{ref}/preference-link")
+    assert made.status_code == 200, made.text
+    return str(made.json()["url"]).removeprefix("http://rapport")
+
+
+def buttons(page: str) -> dict[str, dict[str, str]]:
+    """Every form of the page by what its button says, with the fields it sends."""
+    forms = re.findall(r"<form .*?</form>", page, re.DOTALL)
+    return {re.findall(r'aria-label="([^"]*)"', form)[0]: dict(HIDDEN.findall(form)) for form in forms}
+
+
+def row(page: str, heading: str) -> str:
+    """The line of the page under this heading, as text."""
+    found = next(part for part in re.findall(r"<li>.*?</li>", page, re.DOTALL) if f"<h3>{heading}</h3>" in part)
+    return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", found)).strip()
+
+
+async def press(client: httpx.AsyncClient, where: str, button: str, language: str = "en") -> str:
+    """Press a button as the page has it; the page that comes then."""
+    place = f"{where}?lang={language}"
+    fields = buttons((await client.get(place)).text)[button]
+    answer = await client.post(place, data=fields)
+    assert answer.status_code == 303, answer.text
+    return (await client.get(answer.headers["location"])).text
+
+
+async def change(rig: Rig, **asked: Any) -> None:
+    """A change of consent by the company's own system."""
+    async with rig.client(ADMIN) as client:
+        tag = (await client.get(f"/v1/profiles/{ANN}/consent")).headers["etag"]
+        answer = await client.patch(f"/v1/profiles/{ANN}/consent", json=asked, headers={"If-Match": tag})
+    assert answer.status_code == 200, answer.text
+
+
+async def status(rig: Rig, purpose: str) -> str:
+    async with rig.client(ADMIN) as client:
+        consent = (await client.get(f"/v1/profiles/{ANN}/consent")).json()
+    return str(consent["purposes"][purpose]["status"])
+
+
+def reword(rig: Rig, purpose: str, **changed: Any) -> None:
+    """A purpose of the configuration as somebody edits it while a page is open."""
+    current = rig.configuration.current
+    edited = msgspec.structs.replace(current.purposes.purposes[purpose], **changed)
+    purposes = msgspec.structs.replace(current.purposes, purposes={**current.purposes.purposes, purpose: edited})
+    rig.configuration.current = msgspec.structs.replace(current, purposes=purposes)
+
+
+async def test_a_yes_names_the_text_that_stood_beside_its_button(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    page = await press(anybody, await link(rig), "Zustimmen: Werbung für eigene Angebote", "de")
+    assert "Gespeichert" in page
+    assert await status(rig, "marketing") == "granted"
+    [statement] = rig.state.held[rig.id_of(ANN)].statements["marketing"]
+    assert statement.text_version == text_version(rig.configuration.current.purposes, "marketing", "de")
+
+
+async def test_a_yes_to_a_text_that_has_changed_since_is_not_written(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    where = await link(rig)
+    fields = buttons((await anybody.get(where)).text)["Agree: Marketing"]
+    reword(rig, "marketing", text={"en": "Something else altogether."})
+    answer = await anybody.post(where, data=fields)
+    assert answer.status_code == 303
+    page = (await anybody.get(answer.headers["location"])).text
+    assert "The text has changed since you opened the page" in page
+    assert "Something else altogether." in page
+    assert rig.state.ledger == []
+    assert "Saved" in await press(anybody, where, "Agree: Marketing")
+    assert await status(rig, "marketing") == "granted"
+
+
+@pytest.mark.parametrize("text", [None, "", "en:0123456789ab", "fr:0123456789ab", "en:nonsense", "x" * 500])
+async def test_a_yes_that_does_not_name_the_text_shown_writes_nothing(
+    rig: Rig, anybody: httpx.AsyncClient, text: str | None
+) -> None:
+    fields = {"kind": "purpose", "name": "marketing", "wanted": "yes"} | ({} if text is None else {"text": text})
+    answer = await anybody.post(await link(rig), data=fields)
+    assert (answer.status_code, answer.headers["location"][-7:]) == (303, "changed")
+    assert rig.state.ledger == []
+
+
+@pytest.mark.parametrize("text", ["en:0123456789ab", "", "en:nonsense", "<script>"])
+async def test_nothing_about_the_text_blocks_a_withdrawal(rig: Rig, anybody: httpx.AsyncClient, text: str) -> None:
+    where = await link(rig)
+    await press(anybody, where, "Agree: Marketing")
+    reword(rig, "marketing", text={"en": "Something else altogether."})
+    fields = {"kind": "purpose", "name": "marketing", "wanted": "no", "text": text}
+    answer = await anybody.post(f"{where}?lang=en", data=fields)
+    assert answer.headers["location"].endswith("said=saved")
+    assert await status(rig, "marketing") == "withdrawn"
+    current = text_version(rig.configuration.current.purposes, "marketing", "en")
+    said = rig.state.held[rig.id_of(ANN)].statements["marketing"][0]
+    assert said.text_version == (text if text == "en:0123456789ab" else current)
+
+
+async def test_restricted_data_is_said_to_rest_and_its_yes_can_be_taken_back(
+    rig: Rig, anybody: httpx.AsyncClient
+) -> None:
+    where = await link(rig)
+    await change(rig, purposes={"marketing": True})
+    await change(rig, restricted=True)
+    page = (await anybody.get(where)).text
+    assert page.count("Restricted: your data is stored and not used.") == 2  # the notice and the history
+    assert "You agree · not used while your data is restricted" in row(page, "Marketing")
+    assert "not used while your data is restricted" in row(page, "Service")
+    assert "You have not been asked" in row(page, "Advertising")
+    assert "restricted" not in row(page, "Advertising")
+    page = await press(anybody, where, "Withdraw: Marketing")
+    assert "You have withdrawn" in row(page, "Marketing")
+    await change(rig, restricted=False)
+    assert await status(rig, "marketing") == "withdrawn"
+    page = (await anybody.get(where)).text
+    assert "No longer restricted: your data is used as you have chosen." in page
+    assert page.count("Restricted: your data is stored and not used.") == 1
+
+
+async def test_a_yes_while_restricted_is_kept_and_shown_as_such(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    where = await link(rig)
+    await change(rig, restricted=True)
+    page = await press(anybody, where, "Agree: Marketing")
+    assert "You agree · not used while your data is restricted" in row(page, "Marketing")
+    assert "Withdraw: Marketing" in buttons(page)
+
+
+async def test_who_was_not_asked_reads_that_the_data_is_in_use_and_may_refuse(
+    rig: Rig, anybody: httpx.AsyncClient
+) -> None:
+    where = await link(rig)
+    await change(rig, jurisdiction="US")
+    page = (await anybody.get(where)).text
+    assert "In use until you refuse" in row(page, "Marketing")
+    await change(rig, restricted=True)
+    page = (await anybody.get(where)).text
+    expected = "You have not been asked · not used while your data is restricted, afterwards until you refuse"
+    assert expected in row(page, "Marketing")
+    await press(anybody, where, "Refuse: Marketing")
+    await change(rig, restricted=False)
+    assert await status(rig, "marketing") == "denied"
+
+
+async def test_what_waits_for_a_confirmation_can_be_called_back(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    async with rig.client(ADMIN) as client:
+        asked = {"profile": ANN, "purposes": ["marketing"]}
+        confirming = (await client.post("/v1/consent/opt-in", json=asked)).json()["url"]
+    where = await link(rig)
+    assert "Waiting for your confirmation" in row((await anybody.get(where)).text, "Marketing")
+    await press(anybody, where, "Withdraw: Marketing")
+    answer = await anybody.post(confirming.removeprefix("http://rapport"), data={"confirm": "yes"})
+    assert answer.status_code == 410
+    assert await status(rig, "marketing") == "denied"
+
+
+async def test_a_yes_that_an_objection_to_something_else_holds_back_can_be_taken_back(
+    rig: Rig, anybody: httpx.AsyncClient
+) -> None:
+    where = await link(rig)
+    reword(rig, "marketing", basis="legitimate_interests")
+    await change(rig, purposes={"profiling": True})
+    await change(rig, purposes={"marketing": False})
+    assert await status(rig, "profiling") == "objected"
+    page = (await anybody.get(where)).text
+    assert "You agree · not used, because you have objected to: Marketing" in row(page, "Predictions")
+    page = await press(anybody, where, "Withdraw: Predictions")
+    await change(rig, purposes={"marketing": True})
+    assert await status(rig, "profiling") == "denied"
+
+
+async def test_every_way_that_can_be_refused_can_be_chosen_on_the_page(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    where = await link(rig)
+    offered = {fields["name"] for fields in buttons((await anybody.get(where)).text).values()}
+    ways = ("email", "sms", "voice", "whatsapp", "push", "chat", "web")
+    assert {name for name in offered if ":" in name} == {f"{way}:all" for way in ways}
+    await press(anybody, where, "Stop: WhatsApp")
+    await press(anybody, where, "Stop: Notifications")
+    async with rig.client(ADMIN) as client:
+        held = (await client.get(f"/v1/profiles/{ANN}/consent")).json()["preferences"]
+    assert held == {"push": {"all": False}, "whatsapp": {"all": False}}
+    assert (await anybody.post(where, data={"kind": "channel", "name": "other:all", "wanted": "no"})).status_code == 400
+
+
+async def test_a_topic_of_a_way_that_is_off_altogether_says_so(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    await change(rig, preferences={"email": {"all": False, "news": True}})
+    where = await link(rig)
+    assert "Off, because you have stopped this way altogether" in row((await anybody.get(where)).text, "E-mail · news")
+    page = await press(anybody, where, "Stop: E-mail · news")
+    assert "We do not reach you this way" in row(page, "E-mail · news")
+
+
+async def test_reloading_the_page_of_a_deletion_starts_no_other(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    where = await link(rig)
+    answer = await anybody.post(f"{where}/deletion?lang=de")
+    assert answer.status_code == 303
+    place = answer.headers["location"]
+    before = len(list(rig.events()))
+    page, again = await anybody.get(place), await anybody.get(place)
+    assert (page.status_code, page.text) == (200, again.text)
+    assert "Ihre Daten werden gelöscht" in page.text
+    [number] = re.findall(r"<code>(\w+)</code>", page.text)
+    assert len(list(rig.events())) == before
+    async with rig.client(ADMIN) as client:
+        job = (await client.get(f"/v1/erasures/{number}")).json()
+        assert (job["status"], job["requested_by"]) == ("completed", "the person")
+        assert (await client.get(f"/v1/profiles/{ANN}")).status_code == 404
+
+
+async def test_a_link_names_no_erasure_of_somebody_else(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    async with rig.client(ADMIN) as client:
+        job = (await client.delete(f"/v1/profiles/{ANN}")).json()["erasure_id"]
+    where = await link(rig, "user_id:u-2")
+    answer = await anybody.get(f"{where}/deletion/{job}")
+    assert answer.status_code == 404
+    assert job not in answer.text
+
+
+def is_a_page(answer: httpx.Response, status: int, *words: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    assert PRIVATE.items() <= dict(answer.headers).items()
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for one in words:
+        assert one in answer.text
+
+
+@pytest.mark.parametrize("part", ["", "/data", "/deletion", "/deletion/01K0000000000000000000000B"])
+async def test_a_link_that_opens_nothing_is_told_as_a_page(rig: Rig, anybody: httpx.AsyncClient, part: str) -> None:
+    where = await link(rig)
+    german = {"Accept-Language": "de"}
+    forged = await anybody.get(f"{where}x{part}", headers=german)
+    is_a_page(forged, 404, "Dieser Link ist ungültig", "Es wurde nichts geändert")
+    is_a_page(await anybody.get(f"/preferences/{'a' * 2000}{part}"), 404, "This link is not valid")
+    rig.clock.at += 15 * DAY
+    late = await anybody.get(f"{where}{part}", headers=german)
+    is_a_page(late, 410, '<html lang="de">', "Dieser Link ist abgelaufen", "Es wurde nichts geändert")
+
+
+@pytest.mark.parametrize("path", ["/preferences/", "/preferences/a/b/c", "/preferences/a/"])
+async def test_a_link_that_was_cut_off_is_told_as_a_page(anybody: httpx.AsyncClient, path: str) -> None:
+    is_a_page(await anybody.get(path), 404, "This link is not valid")
+
+
+async def test_an_expired_link_changes_and_deletes_nothing(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    where = await link(rig)
+    fields = buttons((await anybody.get(where)).text)["Agree: Marketing"]
+    rig.clock.at += 15 * DAY
+    before = len(list(rig.events()))
+    is_a_page(await anybody.post(where, data=fields), 410, "This link has expired")
+    is_a_page(await anybody.post(f"{where}/deletion"), 410, "This link has expired")
+    assert (rig.state.ledger, len(list(rig.events()))) == ([], before)
+
+
+async def test_a_form_that_is_none_of_the_pages_is_told_as_a_page(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    where = f"{await link(rig)}?lang=de"
+    is_a_page(
+        await anybody.post(where, data={"kind": "purpose", "name": "nonsense"}), 400, "Das hat nicht funktioniert"
+    )
+    broken = await anybody.post(
+        where, content=b"--x\r\nnonsense", headers={"content-type": "multipart/form-data; boundary=x"}
+    )
+    is_a_page(broken, 400, "Das hat nicht funktioniert", "Zurück zu meinen Entscheidungen")
+    too_much = {"kind": "x" * 9000}
+    is_a_page(await anybody.post(where, data=too_much), 400, "Es wurde nichts geändert")
+    refused = await anybody.post(where, data={"kind": "purpose", "name": "service", "wanted": "no"})
+    is_a_page(refused, 409, "Für unseren Vertrag mit Ihnen nötig")
+    assert rig.state.ledger == []
+
+
+@pytest.mark.parametrize("part", ["", "/data"])
+async def test_a_store_that_is_away_is_told_as_a_page(rig: Rig, part: str) -> None:
+    where = await link(rig)
+    gone = connect("redis://127.0.0.1:1/0")
+    rig.world = replace(rig.world, people=RedisPeople(gone, 8))
+    async with rig.client() as client:
+        answer = await client.get(f"{where}{part}?lang=de")
+    await gone.aclose()
+    is_a_page(answer, 503, "Das geht gerade nicht")
+    assert answer.headers["retry-after"].isdigit()
+
+
+async def test_the_copy_is_kept_by_no_cache(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    answer = await anybody.get(f"{await link(rig)}/data")
+    assert answer.status_code == 200
+    assert PRIVATE.items() <= dict(answer.headers).items()
+
+
+async def test_problems_of_machines_stay_documents(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    answer = await anybody.post(f"/v1/profiles/{ANN}/preference-link")
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+
+
+async def test_only_a_preference_center_or_an_admin_makes_links(rig: Rig) -> None:
+    for key, status in ((AGENT, 403), ("marketer-key", 403), ("preference-key", 200), (ADMIN, 200)):
+        async with rig.client(key) as client:
+            assert (await client.post(f"/v1/profiles/{ANN}/preference-link")).status_code == status
