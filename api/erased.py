@@ -1,8 +1,14 @@
-"""What there is to say about a decision whose person was erased since."""
+"""What there is to say about a person, or a decision about one, who was erased since."""
 
 from api.deps import World
 from api.errors import Problem
 from engine.decision_id import decided_at, is_decision_id, profile_of
+from engine.ports import PersonView
+
+
+def erased_at(view: PersonView, identity: str) -> int:
+    """Before when (ms) everything under this identifier was erased; 0 where nothing was, or it is long ago."""
+    return max((s.fragment.erased for s in view.stored if s.fragment.id == identity), default=0)
 
 
 async def refuse_erased(world: World, decision_id: str) -> None:
@@ -10,7 +16,5 @@ async def refuse_erased(world: World, decision_id: str) -> None:
     if not is_decision_id(decision_id):
         return
     home = profile_of(decision_id)
-    view = await world.people.person(home)
-    erased = max((s.fragment.erased for s in view.stored if s.fragment.id == home), default=0)
-    if decided_at(decision_id) < erased:
+    if decided_at(decision_id) < erased_at(await world.people.person(home), home):
         raise Problem(410, "erased", "the person this decision was about was erased; nothing of it is kept")

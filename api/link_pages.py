@@ -84,6 +84,11 @@ def tell(request: Request, name: str, what: str = "") -> Response:
     return render("unsubscribe/told.html", values, STATUSES.get(name, 200))
 
 
+def is_read(request: Request) -> bool:
+    """Whether a person with a browser asks, who reads pages, rather than a mail program."""
+    return "text/html" in request.headers.get("accept", "")
+
+
 async def form_field(request: Request, name: str) -> str:
     """One field of a small form; empty where it is not there. The case of names does not count (RFC 8058)."""
     return (await form_fields(request)).get(name.casefold(), "")

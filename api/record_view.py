@@ -10,7 +10,7 @@ import msgspec
 
 from api.answers import consent_of, iso
 from api.schemas import DecisionInputs, Scored
-from engine.consent import Purposes, trait_purpose
+from engine.consent import Consent, Purposes, trait_purpose
 from engine.ports import ApiKey, PersonView
 from engine.records import DecisionRecord
 from features.spec import COLUMNS, FEATURES, SPEC_HASH
@@ -45,14 +45,18 @@ def reader_of(view: PersonView, purposes: tuple[str, ...], policy: Purposes, at:
     return Reader(frozenset(purpose for purpose in purposes if consent.allows(purpose)), policy)
 
 
+def withdrew_since(record: DecisionRecord, consent: Consent) -> bool:
+    """Whether the person closed a purpose since that the decision used."""
+    used = record.answer.get("consent", {}).get("purposes_used", ())
+    return not all(consent.allows(purpose) for purpose in used)
+
+
 def why_not_replayed(record: DecisionRecord, view: PersonView, key: ApiKey, policy: Purposes, at: int) -> str:
     """Why this key may not have the decision made again at `at` (ms); empty where it may. A decision about somebody who
     closed a purpose it used since is for an auditor."""
     if key.role not in REPLAYERS:
         return f"a key with the role {key.role} may not replay decisions"
-    consent = consent_of(view, policy, at)
-    used = record.answer.get("consent", {}).get("purposes_used", ())
-    if key.role == AUDITOR or all(consent.allows(purpose) for purpose in used):
+    if key.role == AUDITOR or not withdrew_since(record, consent_of(view, policy, at)):
         return ""
     return "the person withdrew since; only an auditor may replay the decision"
 

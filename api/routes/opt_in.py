@@ -12,7 +12,19 @@ from api.answers import iso
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
 from api.errors import Problem
-from api.link_pages import CONFIRMED, EXPIRED, OPT_IN, UNKNOWN, WITHDRAWN, ask, form_field, language, tell, topic_words
+from api.link_pages import (
+    CONFIRMED,
+    EXPIRED,
+    OPT_IN,
+    UNKNOWN,
+    WITHDRAWN,
+    ask,
+    form_field,
+    is_read,
+    language,
+    tell,
+    topic_words,
+)
 from api.reading import read_json
 from api.representation import PRIVATE, json_answer
 from api.routes.unsubscribe import link_base
@@ -137,6 +149,8 @@ async def confirm(request: Request, token: Token, world: WorldNow) -> Response:
     if await form_field(request, FIELD) != VALUE:
         raise Problem(400, "not_confirmed", f"send {FIELD}={VALUE} as a form; opening the link shows a button for it")
     link = await _found(world, token)
+    if is_read(request) and (link is None or link.state in (opt_in.EXPIRED, opt_in.WITHDRAWN)):
+        return tell(request, UNKNOWN if link is None else _PAGES[link.state])
     if link is None:
         raise Problem(404, "unknown_link", "this is no link of ours; use it whole, as the message has it")
     if link.state in (opt_in.EXPIRED, opt_in.WITHDRAWN):

@@ -16,6 +16,7 @@ from api.answers import iso
 from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.documents import answer, problems
+from api.erased import erased_at
 from api.errors import Problem, unavailable
 from api.link_pages import form_fields, language
 from api.preference_page import (
@@ -41,7 +42,7 @@ from api.templates import HEADERS, render
 from engine.audit import LINK
 from engine.consent import CONTRACT
 from engine.erasure_job import Job
-from engine.ports import ApiKey, Circumstances, ConsentChange, Unavailable
+from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Unavailable
 from engine.signals import DAY, REACHED_BY
 from engine.statement import Subject, Wish, changes
 
@@ -57,11 +58,12 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
-    """Whom a link stands for (an identifier's id and type) and until when (ms)."""
+    """Whom a link stands for (an identifier's id and type), until when, and since when (ms)."""
 
     identity: str
     type: str
     until: int
+    made: int = 0
 
 
 @router.post(
@@ -74,8 +76,9 @@ async def make_link(request: Request, ref: Ref, key: Maker, world: WorldNow) -> 
     """Send it only to the person: it shows what is kept of them, and deletes it if they ask."""
     named = reference(world, ref)
     noted(world, key, LINK, (await world.people.person(named.id)).profile_id)
-    until = world.clock() + DAYS * DAY
-    token = seal(world.secret, USE, msgspec.msgpack.encode(Claim(named.id, named.type, until)))
+    now = world.clock()
+    until = now + DAYS * DAY
+    token = seal(world.secret, USE, msgspec.msgpack.encode(Claim(named.id, named.type, until, now)))
     made = PreferenceLink(f"{link_base(request, world)}/preferences/{token}", iso(until))
     return json_answer(made, headers=PRIVATE)
 
@@ -161,6 +164,14 @@ class Visit:
             raise Problem(410, "link_expired", "the link has expired; ask for a new one")
         return self._claim
 
+    async def person(self) -> PersonView:
+        """The person the link was made for. One who was erased since is gone, whoever has the identifier now."""
+        holder = self.holder()
+        view = await self.world.people.person(holder.identity)
+        if erased_at(view, holder.identity) > holder.made:
+            raise Problem(410, "link_expired", "the person this link was made for was erased; ask for a new one")
+        return view
+
     def page(self, name: str, values: Mapping[str, Any]) -> Response:
         return _page(self._request, name, values)
 
@@ -180,7 +191,7 @@ Visiting = Annotated[Visit, Depends(visit)]
 @pages.get("/preferences/{token}")
 async def look(request: Request, here: Visiting) -> Response:
     """The page itself. Looking changes nothing."""
-    view = await here.world.people.person(here.holder().identity)
+    view = await here.person()
     policy, words = here.world.now.purposes, WORDS[here.language]
     standing = standing_of(view, policy, here.world.clock())
     notices = {"saved": words.saved, "contested": words.contested, "changed": words.changed}
@@ -202,6 +213,7 @@ async def look(request: Request, here: Visiting) -> Response:
 async def choose(request: Request, here: Visiting) -> Response:
     """One button: a purpose or a channel, to yes or to no."""
     holder = here.holder()
+    await here.person()
     wish = _wish(here, await form_fields(request))
     if wish is None:
         return here.on_to(said="changed")
@@ -241,7 +253,7 @@ def _wish(here: Visit, form: Mapping[str, str]) -> Wish | None:
 @pages.get("/preferences/{token}/data")
 async def download(here: Visiting) -> Response:
     """Everything that is kept, as JSON lines, for the person to take along."""
-    view = await here.world.people.person(here.holder().identity)
+    view = await here.person()
     made = exported(here.world, view)
     made.headers["Content-Disposition"] = 'attachment; filename="my-data.ndjson"'
     made.headers.update(TO_KEEP_PRIVATE)
@@ -251,7 +263,7 @@ async def download(here: Visiting) -> Response:
 @pages.get("/preferences/{token}/deletion")
 async def consider(here: Visiting) -> Response:
     """Asks once more, because it cannot be undone."""
-    here.holder()
+    await here.person()
     return here.page("confirm", {})
 
 
@@ -259,6 +271,7 @@ async def consider(here: Visiting) -> Response:
 async def delete(here: Visiting) -> Response:
     """Starts the erasure and goes on to the page that names it."""
     holder = here.holder()
+    await here.person()
     job = await begun(here.world, (holder.identity, holder.type), THE_PERSON)
     return here.on_to(f"/deletion/{job.id}")
 

@@ -14,7 +14,7 @@ from api.documents import answer, json_body, problems
 from api.erased import refuse_erased
 from api.errors import Problem
 from api.reading import decode, is_plain, read_bytes
-from api.record_view import answer_seen, reader_of, reasons_seen
+from api.record_view import AUDITOR, REPLAYERS, answer_seen, reader_of, reasons_seen, withdrew_since
 from api.representation import PRIVATE, json_answer
 from api.routes.decisions import DECISION_EXAMPLE
 from api.schemas_replay import ReplayAnswer, ReplayAsk
@@ -27,8 +27,7 @@ from models.replay import NotReplayable, Replayed, replay
 from models.what_if import Change, Supposed, Unsupposable, what_if
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
-Reviewer = Annotated[ApiKey, Depends(require("auditor", "engineer", "admin"))]
-AUDITOR = "auditor"
+Reviewer = Annotated[ApiKey, Depends(require(*sorted(REPLAYERS)))]
 _ASK = msgspec.json.Decoder(ReplayAsk)
 EXAMPLE = {"what_if": {"kind": "context", "name": "reason", "value": "technical"}}
 
@@ -76,8 +75,7 @@ async def replay_decision(
 def _check_rights(asked: Asked, world: World, ask: ReplayAsk) -> None:
     """Decisions about somebody who withdrew since are for an auditor, as they were."""
     consent = consent_of(asked.view, world.now.purposes, world.clock())
-    used = asked.record.answer.get("consent", {}).get("purposes_used", ())
-    if all(consent.allows(purpose) for purpose in used):
+    if not withdrew_since(asked.record, consent):
         return
     if asked.key.role != AUDITOR or ask.what_if is not None:
         text = "the person withdrew since; only an auditor may replay the decision, and without supposing anything"

@@ -12,7 +12,7 @@ from api.answers import iso
 from api.deps import World, WorldNow, require
 from api.documents import answer, json_body, problems
 from api.errors import Problem
-from api.link_pages import EXPIRED, UNKNOWN, UNSUBSCRIBE, UNSUBSCRIBED, ask, form_field, tell, topic_words
+from api.link_pages import EXPIRED, UNKNOWN, UNSUBSCRIBE, UNSUBSCRIBED, ask, form_field, is_read, tell, topic_words
 from api.reading import read_json
 from api.representation import PRIVATE, json_answer
 from api.schemas_signals import UnsubscribeAsk, UnsubscribeLink, UnsubscribeLinks
@@ -115,6 +115,8 @@ async def unsubscribe(request: Request, token: Token, world: WorldNow) -> Respon
     if (await form_field(request, FIELD)).casefold() != VALUE.casefold():
         raise Problem(400, "not_one_click", f"send {FIELD}={VALUE} as a form; opening the link shows a button for it")
     claim = opened(world, token)
+    if is_read(request) and (claim is None or claim.until <= world.clock()):
+        return tell(request, UNKNOWN if claim is None else EXPIRED)
     if claim is None:
         raise Problem(404, "unknown_link", "this is no link of ours; use it whole, as the message has it")
     if claim.until <= world.clock():

@@ -181,3 +181,15 @@ async def test_who_may_ask(rig: Rig) -> None:
         async with rig.client(key) as client:
             body = {"profile": ANN, "purposes": ["marketing"]}
             assert (await client.post("/v1/consent/opt-in", json=body)).status_code == code
+
+
+@pytest.mark.parametrize(("hours", "status"), [(48, 410), (0, 404)])
+async def test_people_read_pages_also_about_what_did_not_work(
+    rig: Rig, client: httpx.AsyncClient, hours: int, status: int
+) -> None:
+    where = await ask(client) if hours else "/v1/consent/opt-in/unknown"
+    rig.clock.at += hours * HOUR
+    async with rig.client() as anybody:
+        page = await anybody.post(where, data={"confirm": "yes"}, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert page.status_code == status
+    assert page.headers["content-type"].startswith("text/html")

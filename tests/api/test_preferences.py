@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from api.preference_page import text_version
+from api.routes.erasure import MARGIN_MS
 from infra.redis_store import RedisPeople, connect
 from tests.api.seed import ANN, seed
-from tests.api.world import ADMIN, AGENT, Rig
+from tests.api.world import ADMIN, AGENT, WRITE, Rig
 
 DAY = 86_400_000
 PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
@@ -237,6 +238,26 @@ async def test_reloading_the_page_of_a_deletion_starts_no_other(rig: Rig, anybod
         job = (await client.get(f"/v1/erasures/{number}")).json()
         assert (job["status"], job["requested_by"]) == ("completed", "the person")
         assert (await client.get(f"/v1/profiles/{ANN}")).status_code == 404
+
+
+async def test_a_link_of_before_an_erasure_shows_nobody_who_came_after(rig: Rig, anybody: httpx.AsyncClient) -> None:
+    where = await link(rig)
+    rig.clock.at += 1000
+    async with rig.client(ADMIN) as client:
+        await client.delete(f"/v1/profiles/{ANN}")
+    rig.clock.at += 2 * MARGIN_MS
+    newcomer = {"userId": "u-1", "traits": {"name": "Somebody Else"}}
+    await anybody.post("/v1/identify", json=newcomer, auth=(WRITE, ""))
+    for part in ("", "/data", "/deletion"):
+        answer = await anybody.get(f"{where}{part}")
+        assert answer.status_code == 410
+        assert "Somebody Else" not in answer.text
+    assert (await anybody.post(f"{where}/deletion")).status_code == 410
+    choice = {"kind": "channel", "name": "email:all", "wanted": "no"}
+    assert (await anybody.post(where, data=choice)).status_code == 410
+    async with rig.client(ADMIN) as client:
+        assert (await client.get(f"/v1/profiles/{ANN}/consent")).json()["preferences"] == {}
+    assert "Somebody Else" in (await anybody.get(await link(rig))).text
 
 
 async def test_a_link_names_no_erasure_of_somebody_else(rig: Rig, anybody: httpx.AsyncClient) -> None:

@@ -151,6 +151,9 @@ async def test_a_link_expires(rig: Rig, anybody: httpx.AsyncClient) -> None:
     assert (await anybody.get(where)).status_code == 410
     answer = await press(anybody, where)
     assert (answer.status_code, answer.json()["code"]) == (410, "link_expired")
+    form, browser = {"List-Unsubscribe": "One-Click"}, {"Accept": "text/html,*/*;q=0.8"}
+    page = await anybody.post(where, data=form, headers=browser)
+    assert (page.status_code, page.headers["content-type"]) == (410, "text/html; charset=utf-8")
     assert await preferences(rig) == {}
 
 
