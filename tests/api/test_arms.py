@@ -12,7 +12,7 @@ from engine.experiment import CONTROL, ENGINE, NO_CONSENT, in_control
 from engine.records import DecisionRecord
 from models.replay import replay
 from models.scorer import Floats, PriorModel, Rows
-from tests.api.seed import ANN, decide, grant, seed
+from tests.api.seed import ANN, decide, grant
 from tests.api.trying import try_out
 from tests.api.world import ADMIN, WRITE, Rig
 
@@ -29,13 +29,6 @@ class Reversed:
 
     def probabilities(self, rows: Rows) -> Floats:
         return np.linspace(0.1, 0.9, len(rows))
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
 
 
 @pytest.fixture

@@ -1,29 +1,15 @@
 """Consent over HTTP: what widens is guarded, what narrows always goes through, and both hold at once."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.api.seed import ANN, decide, grant, seed
-from tests.api.world import ADMIN, AGENT, NOW, WRITE, Rig
+from tests.api.seed import ANN, decide, grant
+from tests.api.world import AGENT, NOW, WRITE, Rig
 
 PATH = f"/v1/profiles/{ANN}/consent"
 NEW = "/v1/profiles/user_id:never-seen/consent"
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 def status(body: dict[str, Any], purpose: str) -> str:

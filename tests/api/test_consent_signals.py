@@ -1,7 +1,7 @@
 """Signals over HTTP: what a string, a browser's header or an event says counts, and counts only as far as it may."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -35,12 +35,6 @@ async def rig() -> Rig:
     await seed(made)
     made.clock.at = JANUARY + 3_600_000
     return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def post(client: httpx.AsyncClient, kind: str, string: str, **headers: str) -> httpx.Response:

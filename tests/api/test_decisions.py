@@ -8,22 +8,9 @@ import httpx
 import msgspec
 import pytest
 
-from tests.api.seed import ANN, decide, grant, seed
+from tests.api.seed import ANN, decide, grant
 from tests.api.serving import serving
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def test_a_decision_names_actions_reasons_consent_and_what_it_was_made_with(client: httpx.AsyncClient) -> None:

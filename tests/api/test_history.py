@@ -1,28 +1,14 @@
 """Profiles of the past over HTTP: before and after what happened, however a time is written, with today's consent."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.api.seed import ANN, grant, seed
-from tests.api.world import ADMIN, AGENT, NOW, WRITE, Rig
+from tests.api.seed import ANN, grant
+from tests.api.world import AGENT, NOW, WRITE, Rig
 
 HOUR = 3_600_000
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def later(rig: Rig, hours: int, *events: dict[str, Any]) -> None:

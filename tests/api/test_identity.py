@@ -1,13 +1,12 @@
 """Identity over HTTP: every way of saying who belongs together ends in links, links that gave way say what to do, and a
 person's history tells who said what and what it did."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.api.world import ADMIN, AGENT, WRITE, Rig
+from tests.api.world import AGENT, WRITE, Rig
 
 BOB = "user_id:bob"
 
@@ -15,12 +14,6 @@ BOB = "user_id:bob"
 @pytest.fixture
 def rig() -> Rig:
     return Rig()
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def send(rig: Rig, *items: dict[str, Any]) -> None:

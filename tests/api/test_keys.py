@@ -1,25 +1,10 @@
 """API keys over HTTP: made, used, revoked."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
-from tests.api.seed import ANN, seed
-from tests.api.world import ADMIN, Rig
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
+from tests.api.seed import ANN
+from tests.api.world import Rig
 
 
 async def test_a_key_works_from_making_to_revoking(rig: Rig, client: httpx.AsyncClient) -> None:

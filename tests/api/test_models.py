@@ -1,7 +1,7 @@
 """Models over HTTP: listed, promoted through the gate, rolled back."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from infra.model_store import ModelStore
 from models.scorer import CARD_FILE, ModelError
-from tests.api.world import ADMIN, NOW, Rig
+from tests.api.world import NOW, Rig
 
 FIRST, SECOND = "m20260101-000000-aaaaaaaa", "m20260201-000000-bbbbbbbb"
 
@@ -43,12 +43,6 @@ def rig(tmp_path: Path) -> Rig:
     store.save(FIRST, card(FIRST, NOW - 2000))
     store.save(SECOND, card(SECOND, NOW - 1000))
     return Rig(models=store, promote=Gatekeeper(store, {FIRST}))
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def test_without_a_champion_the_assumed_rates_serve(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,5 @@
 """OFREP 0.3.0 over HTTP: its answers, its own errors, and a bulk answer that is not sent twice."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,7 +8,7 @@ import pytest
 from engine.experiment import arm_of
 from tests.api.seed import ANN, grant, seed
 from tests.api.trying import try_out
-from tests.api.world import ADMIN, AGENT, WRITE, Rig
+from tests.api.world import AGENT, WRITE, Rig
 
 ONE, ALL = "/ofrep/v1/evaluate/flags/web", "/ofrep/v1/evaluate/flags"
 WHO = {"context": {"targetingKey": ANN}}
@@ -23,12 +22,6 @@ async def rig() -> Rig:
     await seed(made)
     try_out(made, experiments=[{"id": "dark", "variants": VARIANTS, "purpose": PURPOSE}])
     return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def flag(client: httpx.AsyncClient, key: str, **context: Any) -> dict[str, Any]:

@@ -1,30 +1,16 @@
 """Double opt-in: pending counts as no, one press says yes once, and a no said since outranks the link."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from engine.opt_in import CONFIRMED, EXPIRED, PENDING, WITHDRAWN, token_hash
-from tests.api.seed import ANN, grant, seed
-from tests.api.world import ADMIN, WRITE, Rig
+from tests.api.seed import ANN, grant
+from tests.api.world import WRITE, Rig
 
 HOUR = 3_600_000
 CONSENT = f"/v1/profiles/{ANN}/consent"
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def ask(client: httpx.AsyncClient, **more: Any) -> str:

@@ -1,28 +1,14 @@
 """Outcomes over HTTP: alone, in lists, twice, and wrong."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.api.seed import ANN, decide, grant, seed
-from tests.api.world import ADMIN, NOW, WRITE, Rig
+from tests.api.seed import ANN, decide, grant
+from tests.api.world import NOW, WRITE, Rig
 
 UNKNOWN = "aaaaaaaaaaaaaaaa.01ARZ3NDEKTSV4RRFFQ69G5FAV"
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 async def said(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:

@@ -1,30 +1,16 @@
 """Outreach queues over HTTP: in order, with reasons, and never past consent or contact policy."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from engine.ports import Entry
-from tests.api.seed import ANN, decide, seed
-from tests.api.world import ADMIN, NOW, Rig
+from tests.api.seed import ANN, decide
+from tests.api.world import NOW, Rig
 
 NIGHT = 1_790_046_000_000  # 2026-09-22T03:00:00Z
 REASONS = ({"code": "queue", "text": "Open issues that need a word from us"},)
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 def waiting(rig: Rig, ref: str, priority: float, **more: Any) -> Entry:

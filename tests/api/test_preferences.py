@@ -11,21 +11,14 @@ import msgspec
 import pytest
 
 from api.preference_page import text_version
-from api.routes.erasure import MARGIN_MS
+from engine.erasure_job import MARGIN_MS
 from infra.redis_store import RedisPeople, connect
-from tests.api.seed import ANN, seed
+from tests.api.seed import ANN
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
 
 DAY = 86_400_000
 PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
 
 
 @pytest.fixture

@@ -1,25 +1,10 @@
 """Profiles over HTTP: by any reference, through the gate, with provenance, linked and unlinked."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
-from tests.api.seed import ANN, grant, seed
-from tests.api.world import ADMIN, AGENT, WRITE, Rig
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
+from tests.api.seed import ANN, grant
+from tests.api.world import AGENT, WRITE, Rig
 
 
 async def test_a_profile_is_the_merge_of_what_is_known(rig: Rig, client: httpx.AsyncClient) -> None:

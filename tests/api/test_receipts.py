@@ -1,11 +1,9 @@
 """The history of a person's choices, the receipt, and what restriction, objection and expiry do to use."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import msgspec
-import pytest
 
 from engine.ports import People, PersonView
 from tests.api.seed import ANN, decide, grant, seed
@@ -13,19 +11,6 @@ from tests.api.world import ADMIN, NOW, WRITE, Rig
 
 PATH = f"/v1/profiles/{ANN}/consent"
 DAY = 86_400_000
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
 
 
 def status(body: dict[str, Any], purpose: str) -> str:

@@ -7,16 +7,9 @@ import msgspec
 import pytest
 
 from models.seal import CATALOGUE, sums_of
-from tests.api.seed import ANN, decide, grant, seed
+from tests.api.seed import ANN, decide, grant
 from tests.api.test_erasure import erase
 from tests.api.world import ADMIN, Rig
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
 
 
 async def replayed(client: httpx.AsyncClient, decision: str, **body: Any) -> httpx.Response:

@@ -1,28 +1,14 @@
 """A message that says STOP stops, on channels like SMS; its text does not pass the door."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from tests.api.seed import ANN, seed
+from tests.api.seed import ANN
 from tests.api.test_consent_signals import track
-from tests.api.world import ADMIN, WRITE, FixedConfiguration, Rig
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
-
-
-@pytest.fixture
-async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client(ADMIN) as opened:
-        yield opened
+from tests.api.world import WRITE, FixedConfiguration, Rig
 
 
 async def say(rig: Rig, body: str, name: str = "SMS Received", **properties: str) -> None:

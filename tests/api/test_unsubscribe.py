@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from api.sealed import seal, unseal
-from tests.api.seed import ANN, decide, grant, seed
+from tests.api.seed import ANN, decide, grant
 from tests.api.world import ADMIN, AGENT, NOW, SECRET, WRITE, Rig
 
 DAY = 86_400_000
@@ -21,13 +21,6 @@ MULTIPART = (
     f"--{BOUNDARY}--\r\n".encode(),
     f'multipart/form-data; boundary="{BOUNDARY}"',
 )
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    made = Rig()
-    await seed(made)
-    return made
 
 
 @pytest.fixture
