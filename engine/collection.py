@@ -65,23 +65,34 @@ def pseudonymised(event: Event, secret: bytes) -> Event:
     )
 
 
-def narrowing(event: Event, held: Mapping[str, Held]) -> Event | None:
-    """What is left of an event that may not be kept: the refusals it carried that were not known yet, and nothing
-    else. A refusal must not be lost with the event that brought it."""
-    news = {p: False for p, yes in (event.consent or {}).items() if not yes and not _refused(held, p)}
-    browser = tuple(purpose for purpose in event.browser if not _refused(held, purpose))
-    if not news and not browser:
-        return None
+def narrowing(event: Event, said: Mapping[str, Mapping[str, Held]]) -> list[Event]:
+    """What is left of an event that may not be kept: the refusals it carried, for each identifier it names whose person
+    was not known to refuse yet, and nothing else. A refusal must not be lost with the event that brought it, nor may
+    the identifiers be linked by it."""
+    left: list[Event] = []
+    for number, identifier in enumerate(event.identifiers):
+        held = said.get(identifier.id, {})
+        news = {p: False for p, yes in (event.consent or {}).items() if not yes and not _refused(held, p)}
+        browser = tuple(purpose for purpose in event.browser if not _refused(held, purpose))
+        if news or browser:
+            left.append(_only(event, identifier, f"{event.message_id}:consent{number or ''}", news, browser))
+    return left
+
+
+def _only(
+    event: Event, identifier: Identifier, message_id: str, consent: dict[str, bool], browser: tuple[str, ...]
+) -> Event:
     return msgspec.structs.replace(
         event,
-        message_id=f"{event.message_id}:consent",
+        message_id=message_id,
         kind="track",
         name=CONSENT_CHANGED,
-        identifiers=event.identifiers[:1],
+        home=identifier.id,
+        identifiers=(identifier,),
         traits={},
         properties={},
         context={},
-        consent=news,
+        consent=consent,
         browser=browser,
     )
 
@@ -111,8 +122,7 @@ def collected(
             kept.append(event)
             continue
         refused += 1
-        left = narrowing(event, held)
-        kept += [left] if left is not None else []
+        kept += narrowing(event, said)
         kept += [pseudonymised(event, secret)] if source.on_refusal == PSEUDONYMISE else []
     by_verdict = {"pseudonymised" if source.on_refusal == PSEUDONYMISE else "dropped": refused}
     return Collected(kept, **by_verdict)

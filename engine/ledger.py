@@ -138,14 +138,34 @@ def _is_erasure(row: Row) -> bool:
 
 def held_of(rows: Iterable[Row], before: Mapping[str, Held] = MappingProxyType({})) -> dict[str, Held]:
     """What each subject of these rows holds after them, in order, on top of what was held `before`; the version is the
-    number of its last row."""
+    number of its last row. Raises `Damaged`."""
     found: dict[str, Held] = {}
     for row in rows:
-        said = saying_of(row)
         held = found.get(row.subject, before.get(row.subject, Held()))
-        after = taken(held, said.change) if said is not None else held
-        found[row.subject] = msgspec.structs.replace(after, version=row.seq)
+        found[row.subject] = _after(held, row)
     return found
+
+
+def _after(held: Held, row: Row) -> Held:
+    said = saying_of(row)
+    after = taken(held, said.change) if said is not None else held
+    return msgspec.structs.replace(after, version=row.seq)
+
+
+def held_or_closed(rows: Iterable[Row]) -> dict[str, Held]:
+    """The same where some rows cannot be read: what their subject said is not known, so its data counts as restricted,
+    kept and not used, until the ledger is mended."""
+    found: dict[str, Held] = {}
+    lost: set[str] = set()
+    for row in rows:
+        held = found.get(row.subject, Held())
+        try:
+            found[row.subject] = _after(held, row)
+        except Damaged:
+            found[row.subject] = msgspec.structs.replace(held, version=row.seq)
+            lost.add(row.subject)
+    closed = {i: {**found[i].settings, RESTRICTION: "1"} for i in lost}
+    return {**found, **{i: msgspec.structs.replace(found[i], settings=settings) for i, settings in closed.items()}}
 
 
 def _granted_last(held: Mapping[str, Held], purpose: str) -> int:
@@ -187,14 +207,18 @@ def admitted(
     return rows
 
 
+def refusing(held: Mapping[str, Held]) -> frozenset[str]:
+    """The purposes that a person whose identifiers hold this refuses now, and `restriction` where the data is not to be
+    used at all."""
+    named = {purpose for one in held.values() for purpose in one.statements}
+    refused = {p for p in named if any(said.status in REFUSALS for said in standing(held, p))}
+    restricted = any(one.settings.get(RESTRICTION) for one in held.values())
+    return frozenset(refused | {RESTRICTION}) if restricted else frozenset(refused)
+
+
 def refused_by(held: Mapping[str, Held]) -> dict[str, frozenset[str]]:
-    """The purposes that each identifier refuses now, and `restriction` where its data is not to be used at all; who
-    refuses nothing is absent."""
-    found = {
-        subject: frozenset(p for p in one.statements if any(s.status in REFUSALS for s in standing({subject: one}, p)))
-        | ({RESTRICTION} if one.settings.get(RESTRICTION) else set())
-        for subject, one in held.items()
-    }
+    """What each identifier refuses now by itself; who refuses nothing is absent."""
+    found = {subject: refusing({subject: one}) for subject, one in held.items()}
     return {subject: purposes for subject, purposes in found.items() if purposes}
 
 

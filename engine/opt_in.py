@@ -63,6 +63,17 @@ def refused_since(opt_in: OptIn, held: Mapping[str, Held], rows: Sequence[Proof]
     return any(not yes and (channel, topic) in wanted for channel, topic, yes in spoken)
 
 
+def off(opt_in: OptIn, held: Mapping[str, Held]) -> frozenset[tuple[str, str]]:
+    """Of what the link opens, or reaches, the channels and topics that are refused: (channel, topic)."""
+    return frozenset(
+        (channel, topic)
+        for one in held.values()
+        for channel, topics in opt_in.preferences.items()
+        for topic in (*topics, EVERY_TOPIC)
+        if one.preferences.get(channel, {}).get(topic) is False
+    )
+
+
 def state_at(opt_in: OptIn, held: Mapping[str, Held], rows: Sequence[Proof], at: int) -> str:
     """What a link is worth now."""
     if opt_in.state != PENDING:

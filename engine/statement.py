@@ -8,6 +8,7 @@ import msgspec
 from engine.consent import (
     CONTRACT,
     DENIED,
+    EXPIRED,
     GRANTED,
     LEGITIMATE_INTERESTS,
     OBJECTED,
@@ -85,15 +86,18 @@ def later(held: Mapping[str, Held], purpose: str, at: int) -> int:
 
 
 def _is_settled(subject: Subject, purpose: str, wish: Wish) -> bool:
-    """Whether a standing explicit grant on the same text already covers everybody: saying yes again would be no
-    statement, unless the first has lived half of its time."""
-    answer = subject.consent.answers[purpose]
-    said = [s for h in subject.held.values() for s in h.statements.get(purpose, ())]
-    grants = [s for s in said if s.status == GRANTED and s.explicit and set(subject.members) <= set(s.covers)]
-    if answer.status != GRANTED or not any(wish.text_version in ("", s.text_version) for s in grants):
+    """Whether a standing explicit grant already covers everybody: saying yes again would be no statement. It is one
+    where it was agreed later and names another text, or the same when the first has lived half of its time."""
+    answer, said = subject.consent.answers[purpose], standing(subject.held, purpose)
+    grants = [s for s in said if s.explicit and set(subject.members) <= set(s.covers)]
+    if answer.status == EXPIRED or not grants or any(s.status != GRANTED for s in said):
         return False
-    last = max(s.at for s in grants)
-    return answer.until is None or 2 * ((wish.agreed or wish.at) - last) < answer.until - last
+    last = max(grants, key=lambda s: s.at)
+    agreed = wish.agreed or wish.at
+    if not wish.text_version or (wish.agreed and wish.agreed <= last.at):
+        return True
+    fresh = answer.until is None or 2 * (agreed - last.at) < answer.until - last.at
+    return wish.text_version == last.text_version and fresh
 
 
 def _yes(subject: Subject, purpose: str, wish: Wish) -> dict[str, Statement]:

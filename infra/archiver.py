@@ -12,6 +12,7 @@ from engine.ports import Unavailable
 from infra.archive import ARCHIVE_FAILURES, Archive
 from infra.archive_tidying import Tidying
 from infra.collector import look_seldom
+from infra.erasure import Erasing
 from infra.erasure_process import open_erasing
 from infra.errand import Errand
 from infra.redis_store import FAILURES, connect
@@ -33,14 +34,15 @@ WATCH = (sys.executable, "-m", "infra.watching")
 
 
 class Archiver:
-    """One process drains all partitions; a second one would only find its rows already there."""
+    """One process drains all partitions; a second one would only find its rows already there. `erasing` None means
+    over every store of this installation."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], int], erasing: Erasing | None = None) -> None:
         redis = connect(settings.redis_url)
         self._partitions = settings.partitions
         self._store = PartitionStore(redis)
         self._links = LinkStore(redis, settings.partitions)
-        self._erasing = open_erasing(settings, redis, clock)
+        self._erasing = erasing or open_erasing(settings, redis, clock)
         self._archive = Archive(settings.archive, self._erasing.is_suppressed)
         self._clock = clock
         self._tidying = Tidying(settings.archive_retention_hours)
@@ -93,6 +95,7 @@ class Archiver:
                     continue
         while await self._careful():
             pass
+        await self._erasing.end()
         await self.watching.end()
 
     async def _careful(self) -> int:

@@ -192,14 +192,14 @@ def dataset(
     """Write the training set to a file, or rebuild Feast's offline store from the archive. People who refuse model
     training by now, or whose data is restricted, are in neither; how many is said."""
     from infra.offline import Terms, build_offline  # noqa: PLC0415 reason: slow to import, seldom needed
-    from infra.training import export_dataset, refused_now  # noqa: PLC0415 reason: slow to import, seldom needed
+    from infra.training import export_dataset, held_now  # noqa: PLC0415 reason: slow to import, seldom needed
 
     with _refusals():
         settings = Settings()
         if features:
             configuration = load(settings.config_dir)
             rules, catalogue = Rules(identity=configuration.identity), configuration.catalogue
-            terms = Terms(rules, configuration.purposes, catalogue.actions, refused=refused_now(settings))
+            terms = Terms(rules, configuration.purposes, catalogue.actions, held=held_now(settings))
             with _stages() as progress:
                 made = build_offline(settings, terms, lambda done, of: progress("refolding the archive", done, of))
             console.print(

@@ -2,15 +2,16 @@
 before the ledger has it, a grant only after. Knows ledger and keys; what is said, the rules of `engine` say."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from engine.consent import Held
-from engine.ledger import Draft, Saying, drafts_of, narrowing, proof_of, row_of_event
+from engine.ledger import Damaged, Draft, Saying, drafts_of, narrowing, proof_of, row_of_event
 from engine.ports import PLAIN, Circumstances, ConsentChange, People, Proof, Stale, Unavailable
 from engine.records import partition_of
 from engine.statement import spread
@@ -120,25 +121,40 @@ class LedgeredConsents:
         for members in persons:
             changes = spread(members, {i: held[i] for i in members if i in held})
             if changes:
-                await self._put(changes, Circumstances("identity", "link", self._clock()))
+                with _noted():
+                    await self._put(changes, Circumstances("identity", "link", self._clock()))
 
     async def history(self, identities: Sequence[str]) -> list[Proof]:
         """Everything said under these identifiers, oldest first."""
         return [proof_of(row) for row in await self._ledger.rows(identities)]
 
-    async def mend(self, waiting: Mapping[str, Mapping[str, Pending]]) -> None:
+    async def mend(self, waiting: Mapping[str, Mapping[str, Pending]]) -> set[str]:
         """Carry out refusals whose writer died between key and ledger; who is still at it does the same thing. It may
-        have died before every identifier of the person had one."""
+        have died before every identifier of the person had one. Returns whose writer may be at it still."""
+        due = self._clock() - LEFT_BEHIND_MS
         for identity, rows in waiting.items():
-            old = {row: p for row, p in rows.items() if p.at <= self._clock() - LEFT_BEHIND_MS}
-            drafts = [
-                Draft(row, identity, Saying(p.at, p.who, "mended", p.change, p.jurisdiction), True)
-                for row, p in old.items()
-            ]
-            if drafts:
-                states = await self._ledger.commit(Commit(drafts, [identity]))
-                await self._keys.settle(states, {identity: list(old)})
-                await self.spread([(await self._people.person(identity)).members])
+            with _noted():
+                await self._carry_out(identity, {row: p for row, p in rows.items() if p.at <= due})
+        return {identity for identity, rows in waiting.items() if any(p.at > due for p in rows.values())}
+
+    async def _carry_out(self, identity: str, old: Mapping[str, Pending]) -> None:
+        drafts = [
+            Draft(row, identity, Saying(p.at, p.who, "mended", p.change, p.jurisdiction), True)
+            for row, p in old.items()
+        ]
+        if drafts:
+            states = await self._ledger.commit(Commit(drafts, [identity]))
+            await self._keys.settle(states, {identity: list(old)})
+            await self.spread([(await self._people.person(identity)).members])
+
+
+@contextlib.contextmanager
+def _noted() -> Iterator[None]:
+    """A row that cannot be read is its own person's trouble: whoever comes after must not wait for it."""
+    try:
+        yield
+    except Damaged as damaged:
+        log.warning("%s", damaged)
 
 
 def overlaid(held: Held, rows: Mapping[str, Pending]) -> Held:
@@ -171,8 +187,8 @@ class Truth:
 
     async def catch_up(self) -> int:
         """Bring Redis up to the ledger if a run of it is new; returns how many identifiers were written."""
-        runs = sorted(self._runs.seen - self._runs.trusted)
-        if not runs:
+        runs = sorted(self._runs.seen)
+        if self.believed:
             return 0
         if set(runs) <= await self._keys.runs():
             self._runs.trusted.update(runs)
@@ -182,10 +198,10 @@ class Truth:
         while page := await self._ledger.subjects_after(at):
             late = dict.fromkeys(i for seq, i in page if seq > marks[partition_of(i, self._partitions)])
             for start in range(0, len(late), TOGETHER):
-                await self._keys.settle(await self._ledger.held(list(late)[start : start + TOGETHER]), {})
+                await self._keys.settle(await self._ledger.held_or_closed(list(late)[start : start + TOGETHER]), {})
             at, written = page[-1][0], written + len(late)
-        await self._keys.caught_up(end.seq, runs)
-        self._runs.trusted.update(runs)
+        if await self._keys.caught_up(end.seq, runs):
+            self._runs.trusted.update(runs)
         return written
 
     async def _mended(self, consents: LedgeredConsents) -> None:
@@ -194,8 +210,8 @@ class Truth:
         left = seen
         try:
             _, current = await self._keys.read(list(seen)) if seen else ({}, {})
-            await consents.mend(current)
-            left = {i: rows for i, rows in current.items() if rows}
+            young = await consents.mend(current)
+            left = {identity: current[identity] for identity in young}
         finally:
             self._waiting.update(left)
 

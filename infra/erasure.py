@@ -16,6 +16,8 @@ from infra.ledger_store_erasures import SqlErasures
 from infra.redis_store_erasure import ErasureStore
 
 log = logging.getLogger("rapport.erasure")
+# small installations' files are done by then, and the erasure is completed in the same round
+PATIENCE_SECONDS = 2.0
 # a wish whose record may be lost (its process died in between) is sent again after so long
 UNHEARD_MS = 15_000
 SWEEP_MS = 3_600_000
@@ -40,12 +42,23 @@ class Reach:
     lateness_ms: int
 
 
-class Erasing:
-    """The process's erasures. `suppressed` says what late events must not be archived: id -> ms."""
+@dataclass(frozen=True)
+class Writing:
+    """The files being written anew. They forget whom the stores forgot before that began: `emptied`, by job."""
 
-    def __init__(self, reach: Reach) -> None:
-        self._reach = reach
+    emptied: Mapping[str, Forgotten]
+    files: asyncio.Future[Mapping[str, str]]
+
+
+class Erasing:
+    """The process's erasures. `suppressed` says what late events must not be archived: id -> ms. A round waits
+    `patience` seconds for the servers' files; what takes longer goes on beside the rounds, until `end`."""
+
+    def __init__(self, reach: Reach, patience: float = PATIENCE_SECONDS) -> None:
+        self._reach, self._patience = reach, patience
         self._loaded_at: int | None = None
+        self._emptied: dict[str, Forgotten] = {}
+        self._writing: Writing | None = None
         self.suppressed: dict[str, int] = {}
 
     def is_suppressed(self, event: Event) -> bool:
@@ -69,10 +82,40 @@ class Erasing:
         for missing in sorted(set(waiting) - jobs.keys()):
             found = await self._reach.jobs.find(missing)
             jobs |= {} if found is None else {missing: found}
-        emptied = [done for job in jobs.values() if (done := await self._advance(job)) is not None]
-        # once for all of them: it takes as long as the files are
-        files = await self._reach.anew() if emptied else {}
-        return sum([await self._complete(job, one, files) for job, one in emptied])
+        emptied = {job.id: done for job in jobs.values() if (done := await self._advance(job)) is not None}
+        self._emptied = {name: one for name, (_, one) in emptied.items()}
+        return await self._finish({name: job for name, (job, _) in emptied.items()})
+
+    async def end(self) -> None:
+        """Leave the files as they are; whoever carries the erasures out next lets them be written anew."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.files.cancel()
+            await asyncio.gather(writing.files, return_exceptions=True)
+
+    async def _finish(self, jobs: Mapping[str, Job]) -> int:
+        """Complete those that the files forgot, and let the files be written anew for the others: once for all of them,
+        because it takes as long as the files are."""
+        completed = await self._complete_written(jobs)
+        if self._emptied and self._writing is None:
+            files = asyncio.ensure_future(self._reach.anew())
+            self._writing = Writing(dict(self._emptied), files)
+            await asyncio.wait([files], timeout=self._patience)
+            completed += await self._complete_written(jobs)
+        return completed
+
+    async def _complete_written(self, jobs: Mapping[str, Job]) -> int:
+        """How many of these could be completed, because files written anew since they were emptied are done."""
+        if self._writing is None or not self._writing.files.done():
+            return 0
+        writing, self._writing = self._writing, None
+        files, completed = writing.files.result(), 0
+        for name, one in writing.emptied.items():
+            # an erasure that reached somebody else meanwhile was emptied again
+            if self._emptied.get(name) == one:
+                completed += await self._complete(jobs[name], one, files)
+                del self._emptied[name]
+        return completed
 
     async def _advance(self, job: Job) -> tuple[Job, Forgotten] | None:
         """The erasure, once every store is emptied."""
@@ -89,11 +132,16 @@ class Erasing:
             job = msgspec.structs.replace(job, status=IN_PROGRESS, identifiers=ids, started_at=started)
             await self._reach.jobs.save(job)
         self.suppressed |= {i: max(one.at, self.suppressed.get(i, 0)) for i in one.members}
+        if self._emptied.get(job.id) == one:
+            return job, one
         if not await self._reach.store.emptied(one):
             return None
         if not await asyncio.to_thread(has_met, self._reach.archive, one):
             return None
-        return await self._carry_out(job, one)
+        done = await self._carry_out(job, one)
+        if done is not None:
+            self._emptied[job.id] = one
+        return done
 
     async def _told_again(self, one: Forgotten) -> None:
         """A late link reached nobody new: only the archive's copy of it goes."""

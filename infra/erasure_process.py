@@ -80,6 +80,11 @@ def open_stores(settings: Settings, redis: RedisClient, clock: Callable[[], int]
 
 def open_erasing(settings: Settings, redis: RedisClient, clock: Callable[[], int]) -> Erasing:
     """What carries erasures out, over every store of this installation."""
+    return Erasing(open_reach(settings, redis, clock))
+
+
+def open_reach(settings: Settings, redis: RedisClient, clock: Callable[[], int]) -> Reach:
+    """Every store of this installation as an erasure reaches it."""
     database = open_database(settings.database)
     ledger = ConsentLedger(overwriting(open_ledger(settings.database)), clock)
 
@@ -99,19 +104,17 @@ def open_erasing(settings: Settings, redis: RedisClient, clock: Callable[[], int
         finally:
             await sender.stop()
 
-    return Erasing(
-        Reach(
-            archive=settings.archive,
-            jobs=open_erasures(settings),
-            store=ErasureStore(redis, settings.partitions),
-            erasers=(*open_stores(settings, redis, clock), SqlRows(LEDGER, ledger.erase_payloads)),
-            trained=lambda: _trained(ModelStore(settings.models_dir)),
-            anew=anew,
-            ends=until,
-            send=send,
-            clock=clock,
-            lateness_ms=settings.lateness_ms,
-        )
+    return Reach(
+        archive=settings.archive,
+        jobs=open_erasures(settings),
+        store=ErasureStore(redis, settings.partitions),
+        erasers=(*open_stores(settings, redis, clock), SqlRows(LEDGER, ledger.erase_payloads)),
+        trained=lambda: _trained(ModelStore(settings.models_dir)),
+        anew=anew,
+        ends=until,
+        send=send,
+        clock=clock,
+        lateness_ms=settings.lateness_ms,
     )
 
 

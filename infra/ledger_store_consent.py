@@ -41,6 +41,7 @@ from engine.ledger import (
     admitted,
     appended,
     held_of,
+    held_or_closed,
     refused_by,
     saying_of,
     verify,
@@ -211,6 +212,10 @@ class ConsentLedger:
         """What each of these identifiers holds; who never said anything is absent. Raises `Unavailable`."""
         return held_of(await self.rows(subjects))
 
+    async def held_or_closed(self, subjects: Sequence[str]) -> dict[str, Held]:
+        """The same, and whose rows cannot be read counts as restricted."""
+        return held_or_closed(await self.rows(subjects))
+
     async def rows(self, subjects: Sequence[str]) -> list[Row]:
         """Every row under these identifiers, oldest first."""
         return await self._in(self._reading, lambda: self._read(lambda c: _rows_of(c, subjects)))
@@ -233,10 +238,14 @@ class ConsentLedger:
         with self._still.begin() as connection:
             return verify(_all(connection, walked), _head(connection))
 
+    def everything(self) -> dict[str, Held]:
+        """What every identifier holds; reads the whole ledger. Whose rows cannot be read counts as restricted."""
+        with self._still.begin() as connection:
+            return held_or_closed(_all(connection))
+
     def refusals(self) -> dict[str, frozenset[str]]:
         """The purposes that each identifier refuses now; reads the whole ledger."""
-        with self._still.begin() as connection:
-            return refused_by(held_of(_all(connection)))
+        return refused_by(self.everything())
 
     def erase_payloads(self, identities: Sequence[str]) -> int:
         """Take payload and salt out of every row of these identifiers, and append a row each that says so, which holds

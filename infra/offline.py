@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 
 from engine.catalog import Action
-from engine.consent import CONTRACT, GRANTED, RESTRICTION, Answer, Consent, Purposes, reveal
+from engine.consent import CONTRACT, GRANTED, RESTRICTION, Answer, Consent, Held, Purposes, reveal
 from engine.erasure import Forgotten, Links, learn
 from engine.events import Event
 from engine.identity import Claim, Edge, components, pair
+from engine.ledger import refusing
 from engine.profile import Fragment, merge
 from engine.step import Rules, advance
 from features.compute import CrossCounts, Row, profile_values
@@ -33,14 +34,14 @@ Progress = Callable[[int, int], None]
 
 class Terms(msgspec.Struct, frozen=True):
     """On what terms the archive is folded again: the fold's rules, whose purpose each trait is, the catalogue's actions
-    by id, the purposes taken as open (None: every configured one), and what each identifier refuses by now, as
-    `ConsentLedger.refusals` gives it."""
+    by id, the purposes taken as open (None: every configured one), and what each identifier holds by now, as
+    `ConsentLedger.everything` gives it."""
 
     rules: Rules
     policy: Purposes
     actions: Mapping[str, Action] = {}
     purposes: tuple[str, ...] | None = None
-    refused: Mapping[str, frozenset[str]] = {}
+    held: Mapping[str, Held] = {}
 
     @property
     def open_to(self) -> tuple[str, ...]:
@@ -70,10 +71,11 @@ def build_offline(settings: Settings, terms: Terms, progress: Progress) -> Writt
 
     Who refuses model training by now, or whose data is restricted, has no rows, not of the past either; an id that was
     shown before it became theirs gets nulls. Values that rest on another purpose the person refuses by now are null in
-    all of the person's rows. A person refuses what any member refuses, whoever belonged together then or belongs
-    together now. Every other purpose of `terms` is taken as open, as if it had been agreed to: what a decision may be
-    learnt from is asked of its own record. Counts over everybody (the cross rows) name nobody and leave nobody out.
-    A view without rows has no table.
+    all of the person's rows. A person refuses what was refused under any identifier and not replaced by a later yes
+    that covers it; where those who were one person then are several by now, what any of them refuses. Every other
+    purpose of `terms` is taken as open, as if it had been agreed to: what a decision may be learnt from is asked of its
+    own record. Counts over everybody (the cross rows) name nobody and leave nobody out. A view without rows has no
+    table.
     """
     events = read_events(settings.archive)
     links = sorted(iterate_links(settings.archive), key=lambda link: link[0])
@@ -174,12 +176,14 @@ class Refusals:
         self._persons = Identities(terms.rules)
         self._persons.learn(claims)
         self._refused: dict[str, frozenset[str]] = {}
-        for identity, purposes in terms.refused.items():
-            for member in self._persons.members(identity):
-                self._refused[member] = self.of((member,)) | _reached(purposes, terms.policy)
+        for identity in terms.held:
+            if identity not in self._refused:
+                members = self._persons.members(identity)
+                held = {member: terms.held[member] for member in members if member in terms.held}
+                self._refused |= dict.fromkeys(members, _reached(refusing(held), terms.policy))
 
     def of(self, members: Iterable[str]) -> frozenset[str]:
-        """The purposes that somebody with these identifiers refuses."""
+        """The purposes that the people whose identifiers these are by now refuse, any of them."""
         return frozenset().union(*(self._refused.get(member, frozenset()) for member in members))
 
     def person(self, identity: str) -> str:

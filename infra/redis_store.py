@@ -188,9 +188,11 @@ class RedisPeople:
             parts |= await self._consents({m for _, person in persons for m in person.members} - parts.keys())
         except RedisError as error:
             raise Unavailable("the profile store does not answer; try again in a moment") from error
-        views = [_view(version, person, parts) for version, person in persons]
+        # one view of each person, however many of its ids are asked for
+        views = [_view(version, person, parts) for version, person in dict.fromkeys(persons)]
         views = views if self._truth is None else await self._proven(self._truth, views, parts)
-        return {identity: view.held for identity, view in zip(wanted, views, strict=True)}
+        held = {view.members: view.held for view in views}
+        return {identity: held[person.members] for identity, (_, person) in zip(wanted, persons, strict=True)}
 
     async def _consents(self, identities: AbstractSet[str]) -> Parts:
         pipe = self._redis.pipeline(transaction=False)
@@ -222,11 +224,11 @@ class RedisPeople:
         the ledger does not answer, refusals on their way count as they stand; a Redis that forgot is not believed."""
         wanted = {m for view in views for m in view.members}
         waiting = {m: rows for m in wanted if (rows := pending_of(parts[m][1]))}
-        asked = sorted(waiting if truth.believed else wanted)
+        asked = frozenset(waiting if truth.believed else wanted)
         if not asked:
             return views
         try:
-            said = await truth.held(asked, waiting)
+            said = await truth.held(sorted(asked), waiting)
         except Unavailable:
             if not truth.believed:
                 raise
@@ -257,7 +259,7 @@ def _view(version: int, person: Person, parts: Parts) -> PersonView:
     return PersonView(person.profile_id, person.members, version, stored, held)
 
 
-def _corrected(view: PersonView, said: Mapping[str, Held], asked: Sequence[str]) -> dict[str, Held]:
+def _corrected(view: PersonView, said: Mapping[str, Held], asked: AbstractSet[str]) -> dict[str, Held]:
     """What a view's members hold, with the ledger's word for those it was asked about."""
     kept = {m: held for m, held in view.held.items() if m not in asked}
     return {**kept, **{m: said[m] for m in view.members if m in said}}

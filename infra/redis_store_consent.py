@@ -11,21 +11,31 @@ from engine.ports import ConsentChange, Unavailable
 from engine.records import partition_of
 from infra.held_bytes import encode_held
 from infra.redis_store import FAILURES, PENDING, Pending, RedisClient, decode_held, pending_of
-from infra.topics import applied_key, consent_key
+from infra.topics import applied_key, consent_key, whole_key
 
 # The state is replaced by a later one only; a writer takes away nothing but its own pending rows. The mark says up to
-# which number of the ledger this partition has seen writes: what comes after it may be missing once Redis restarts.
-_SETTLE = """
+# which number of the ledger this partition has seen writes: what comes after it may be missing once Redis restarts. In
+# a run that may miss something the mark stays where it is: a write must not make it pass over what was lost.
+_RUN = "local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')"
+_SETTLE = f"""{_RUN}
 local seq, held = tonumber(ARGV[1]), redis.call('HGET', KEYS[1], 'q')
 if not held or seq > tonumber(held) then redis.call('HSET', KEYS[1], 'q', ARGV[1], 'h', ARGV[2]) end
 for i = 3, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 local mark = redis.call('GET', KEYS[2])
-if not mark or seq > tonumber(mark) then redis.call('SET', KEYS[2], ARGV[1]) end
+if redis.call('GET', KEYS[3]) == run and (not mark or seq > tonumber(mark)) then redis.call('SET', KEYS[2], ARGV[1]) end
 return redis.call('HGETALL', KEYS[1])
 """
-_MARK = """
-local mark = redis.call('GET', KEYS[1])
-if not mark or tonumber(ARGV[1]) > tonumber(mark) then redis.call('SET', KEYS[1], ARGV[1]) end
+# Only the server itself knows which run it is: it may have restarted since the marks were read.
+_MARK = f"""{_RUN}
+for i = 2, #ARGV do
+  if ARGV[i] == run then
+    local mark = redis.call('GET', KEYS[1])
+    if not mark or tonumber(ARGV[1]) > tonumber(mark) then redis.call('SET', KEYS[1], ARGV[1]) end
+    redis.call('SET', KEYS[2], run)
+    return 1
+  end
+end
+return 0
 """
 RUNS = "rapport:consent:runs"
 SOME = 200
@@ -40,9 +50,6 @@ class ConsentKeys:
 
     def _key(self, identity: str) -> str:
         return consent_key(partition_of(identity, self._partitions), identity)
-
-    def _mark(self, identity: str) -> str:
-        return applied_key(partition_of(identity, self._partitions))
 
     async def read(self, identities: Sequence[str]) -> tuple[dict[str, Held], dict[str, dict[str, Pending]]]:
         """What each identifier holds as far as Redis knows, and the rows still on their way, by identifier and row."""
@@ -77,8 +84,9 @@ class ConsentKeys:
             for identity, held in items[start : start + SOME]:
                 mine = [f"{PENDING}{row}" for row in rows.get(identity, ())]
                 data = encode_held(held)
-                keys = (self._key(identity), self._mark(identity))
-                pipe.execute_command("EVAL", _SETTLE, 2, *keys, held.version, data, *mine)
+                partition = partition_of(identity, self._partitions)
+                keys = (self._key(identity), applied_key(partition), whole_key(partition))
+                pipe.execute_command("EVAL", _SETTLE, len(keys), *keys, held.version, data, *mine)
             for (identity, _), raw in zip(items[start : start + SOME], await self._carried_out(pipe), strict=True):
                 found[identity] = decode_held(dict(zip(raw[::2], raw[1::2], strict=True)))
         return found
@@ -88,11 +96,15 @@ class ConsentKeys:
         keys = [applied_key(partition) for partition in range(self._partitions)]
         return [int(await self._redis.get(key) or 0) for key in keys]
 
-    async def caught_up(self, seq: int, runs: Sequence[str]) -> None:
-        """Everything up to `seq` is here: remember it, and which runs of the server hold it."""
+    async def caught_up(self, seq: int, runs: Sequence[str]) -> bool:
+        """Everything up to `seq` is here: remember it, and which runs of the server hold it. False where a server
+        is in another run by now, so that something may be missing again."""
         for partition in range(self._partitions):
-            await self._redis.eval(_MARK, 1, applied_key(partition), seq)
+            keys = (applied_key(partition), whole_key(partition))
+            if not await self._redis.eval(_MARK, len(keys), *keys, seq, *runs):
+                return False
         await self._redis.sadd(RUNS, *runs)
+        return True
 
     async def runs(self) -> set[str]:
         """The runs of the server that hold all of the ledger."""

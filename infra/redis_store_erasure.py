@@ -21,7 +21,7 @@ from infra.topics import LINK_STATE, consent_key, decision_key, fragment_key, in
 _FORGOTTEN = msgspec.msgpack.Decoder(Forgotten)
 _ENTRY = msgspec.msgpack.Decoder(Entry)
 WAITING = f"{LINK_STATE}q"
-REWRITE_SECONDS, LOOK_SECONDS = 300.0, 0.05
+REWRITE_SECONDS, LOOK_SECONDS, AGAIN_SECONDS = 300.0, 0.05, 1.0
 ANEW = "the append-only file is written anew and holds what is kept now"
 NOT_OURS = "a server of yours: its append-only file and snapshots hold what was deleted until they are written anew"
 # A key that changed in the meantime is somebody's again and stays.
@@ -146,14 +146,18 @@ async def queued_of(redis: RedisClient, queue: str, identities: Sequence[str]) -
     return [_ENTRY.decode(raw) for raw in raws if raw is not None]
 
 
-async def file_anew(redis: RedisClient, home: Path) -> str:
+async def file_anew(redis: RedisClient, home: Path, seconds: float = REWRITE_SECONDS) -> str:
     """Let the Redis whose files are in `home` write its append-only file anew, so that it holds what is kept now and no
-    deleted value; returns what became of it, in words. A Redis with its files elsewhere is left alone."""
+    deleted value; returns what became of it, in words. A Redis with its files elsewhere is left alone. Raises
+    `Unavailable` where that is refused or not done after so many seconds."""
     if not await _is_at(redis, home):
         return NOT_OURS
-    until = time.monotonic() + REWRITE_SECONDS
+    until = time.monotonic() + seconds
     while not await _begun(redis, until):
-        continue
+        if time.monotonic() > until:
+            raise Unavailable("Redis refuses to write its append-only file anew; see its log: it may lack memory")
+        # it forks for every try
+        await asyncio.sleep(AGAIN_SECONDS)
     if (await _rewritten(redis, until))["aof_last_bgrewrite_status"] != "ok":
         raise Unavailable("Redis could not write its append-only file anew; see whether its disk is full")
     return ANEW
@@ -169,7 +173,8 @@ async def _is_at(redis: RedisClient, home: Path) -> bool:
 
 
 async def _begun(redis: RedisClient, until: float) -> bool:
-    """Whether a rewriting began now: one that was under way holds what was there when it began."""
+    """Whether a rewriting began now: one that was under way holds what was there when it began. It does not where
+    another one came first, and where Redis cannot or may not."""
     await _rewritten(redis, until)
     try:
         await redis.bgrewriteaof()

@@ -63,6 +63,11 @@ def watermark_key(partition: int) -> str:
     return f"{{p{partition}}}w"
 
 
+def whole_key(partition: int) -> str:
+    """In which run of the server the partition's consent keys are known to miss nothing."""
+    return f"{{p{partition}}}u"
+
+
 def applied_key(partition: int) -> str:
     """Up to which number of the consent ledger the partition's keys have seen writes."""
     return f"{{p{partition}}}a"

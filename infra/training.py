@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.consent import Held
 from infra.archive import read_events
 from infra.config import Configuration, load
 from infra.ledger_store_consent import ConsentLedger, open_ledger
@@ -47,14 +48,18 @@ def _vectors(settings: Settings, choice: Choice) -> Vectors:
     return replayed_vectors(load(settings.config_dir).catalogue, ModelStore(settings.models_dir).specs())
 
 
-def refused_now(settings: Settings) -> Mapping[str, frozenset[str]]:
-    """What each identifier refuses, by the consent ledger as it stands now."""
-    return ConsentLedger(open_ledger(settings.database), now_ms).refusals()
+def _ledger(settings: Settings) -> ConsentLedger:
+    return ConsentLedger(open_ledger(settings.database), now_ms)
+
+
+def held_now(settings: Settings) -> Mapping[str, Held]:
+    """What each identifier holds, by the consent ledger as it stands now."""
+    return _ledger(settings).everything()
 
 
 def permitted(settings: Settings) -> Permit:
     """Whose decisions may be learnt from, by the consent ledger as it stands now."""
-    return permit_of(refused_now(settings))
+    return permit_of(_ledger(settings).refusals())
 
 
 def rewards_of(settings: Settings) -> Mapping[str, float]:

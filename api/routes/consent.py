@@ -20,7 +20,7 @@ from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, Sta
 from api.serving import reference
 from api.stating import after, sends_gpc
 from engine.audit import CONSENT
-from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
+from engine.consent import CONTRACT, GRANTED, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
 from engine.signals import WAYS
 from engine.statement import Subject, Wish, answer_of, changes, outlook, replacing, widened
@@ -115,7 +115,7 @@ class Change:
     async def _carried_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         view = await self._world.people.person(reference(self._world, ref).id)
         consent = consent_of(view, self._policy, self._world.clock())
-        named = _answers(asked.purposes or {})
+        named = _answers(asked.purposes or {}, consent)
         _check_names(named, asked, self._policy)
         purposes = replacing(consent, named) if whole else {p: yes for p, yes in named.items() if yes is not None}
         purposes = {**{p: False for p in self._opted_out if p in self._policy.purposes}, **purposes}
@@ -173,8 +173,17 @@ class Change:
         return json_answer(body, headers={"ETag": strong_tag(body), **PRIVATE})
 
 
-def _answers(purposes: Mapping[str, bool | StatedAnswer]) -> dict[str, bool | None]:
-    return {n: answer_of(a.status) if isinstance(a, StatedAnswer) else a for n, a in purposes.items()}
+def _answers(purposes: Mapping[str, bool | StatedAnswer], consent: Consent) -> dict[str, bool | None]:
+    """The answers asked for; a yes that is only handed back as it was shown is none."""
+    return {
+        name: _stated(name, said, consent) if isinstance(said, StatedAnswer) else said
+        for name, said in purposes.items()
+    }
+
+
+def _stated(name: str, said: StatedAnswer, consent: Consent) -> bool | None:
+    now = consent.answers.get(name)
+    return None if now is not None and said.status == now.status == GRANTED else answer_of(said.status)
 
 
 def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument, policy: Purposes) -> None:

@@ -97,12 +97,14 @@ def _check(asked: OptInAsk, policy: Purposes) -> None:
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A link that was found: its hash, what it confirms, what it is worth now, and the ledger's rows that show it."""
+    """A link that was found: its hash, what it confirms, what it is worth now, and as of what: the ledger's rows, and
+    the channels and topics that were refused."""
 
     hash: str
     wanted: OptIn
     state: str
     rows: list[Proof] = []
+    off: frozenset[tuple[str, str]] = frozenset()
 
 
 async def _found(world: World, token: str) -> Link | None:
@@ -116,7 +118,7 @@ async def _found(world: World, token: str) -> Link | None:
     worth = state_at(wanted, view.held, rows, world.clock())
     if wanted.state == opt_in.PENDING and worth != opt_in.PENDING:
         await world.opt_ins.settle(hashed, worth, world.clock())
-    return Link(hashed, wanted, worth, rows)
+    return Link(hashed, wanted, worth, rows, opt_in.off(wanted, view.held))
 
 
 def _words(request: Request, wanted: OptIn, policy: Purposes) -> str:
@@ -165,7 +167,8 @@ async def _grant(world: World, link: Link) -> None:
     wanted, now = link.wanted, world.clock()
 
     def said(subject: Subject) -> Mapping[str, ConsentChange]:
-        if state_at(wanted, subject.held, link.rows, now) != opt_in.PENDING:
+        refused_meanwhile = opt_in.off(wanted, subject.held) - link.off
+        if refused_meanwhile or state_at(wanted, subject.held, link.rows, now) != opt_in.PENDING:
             raise Problem(410, "link_withdrawn", "the link does not count any more; ask for a new one")
         known = {p: True for p in wanted.purposes if p in world.now.purposes.purposes}
         return changes(subject, Wish(wanted.source, now, known, wanted.wanted, text_version=wanted.text_version))

@@ -241,3 +241,18 @@ async def test_a_channel_refused_for_one_topic_stays_open_for_others(client: htt
     for channel in ("email", "sms", "voice", "whatsapp", "push", "chat", "web"):
         answer = await client.patch(PATH, json={"preferences": {channel: {"offers": False}}})
         assert answer.json()["preferences"][channel] == {"offers": False}
+
+
+async def test_handing_a_document_back_is_no_new_yes(rig: Rig, client: httpx.AsyncClient) -> None:
+    """A nightly copy of what was read must not keep a yes alive that nobody gave again."""
+    tag = (await client.get(PATH)).headers["etag"]
+    said = {"purposes": {"marketing": True}, "text_version": "2026-01", "jurisdiction": "GDPR"}
+    assert (await client.patch(PATH, json=said, headers={"If-Match": tag})).status_code == 200
+    rows = len(rig.state.ledger)
+    rig.clock.at += 700 * 86_400_000
+    shown = (await client.get(PATH)).json()
+    again = {"purposes": shown["purposes"], "jurisdiction": "GDPR", "text_version": "2026-01"}
+    assert (await client.put(PATH, json=again)).status_code == 200
+    assert len(rig.state.ledger) == rows
+    rig.clock.at += 31 * 86_400_000
+    assert (await client.get(PATH)).json()["purposes"]["marketing"]["status"] == "expired"

@@ -1,11 +1,14 @@
 """Double opt-in: pending counts as no, one press says yes once, and a no said since outranks the link."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 
 from engine.opt_in import CONFIRMED, EXPIRED, PENDING, WITHDRAWN, token_hash
+from engine.ports import ConsentChange, Proof
+from infra.memory_ports import MemoryConsents
 from tests.api.seed import ANN, grant
 from tests.api.world import WRITE, Rig
 
@@ -179,3 +182,20 @@ async def test_people_read_pages_also_about_what_did_not_work(
         page = await anybody.post(where, data={"confirm": "yes"}, headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.status_code == status
     assert page.headers["content-type"].startswith("text/html")
+
+
+async def test_a_topic_refused_while_the_button_is_pressed_is_not_opened(
+    rig: Rig, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the ledger and the writing."""
+    where = await ask(client, preferences={"email": ["newsletter"]})
+    looked = MemoryConsents.history
+
+    async def and_then(consents: MemoryConsents, identities: Sequence[str]) -> list[Proof]:
+        rows = await looked(consents, identities)
+        await consents.write({rig.id_of(ANN): ConsentChange(preferences={"email": {"newsletter": False}})})
+        return rows
+
+    monkeypatch.setattr(MemoryConsents, "history", and_then)
+    assert (await press(rig, where)).json()["code"] == "link_withdrawn"
+    assert (await client.get(CONSENT)).json()["preferences"] == {"email": {"newsletter": False}}

@@ -94,7 +94,8 @@ def test_a_change_of_consent_always_passes() -> None:
 
 def test_a_refusal_survives_the_event_that_brought_it() -> None:
     refusing = msgspec.structs.replace(EVENT, consent={"analytics": False, "marketing": False, "service": True})
-    (left,) = verdict(refusing, held((DENIED, 500))).events
+    left, other = verdict(refusing, held((DENIED, 500))).events
+    assert other.consent == {"analytics": False, "marketing": False}
     assert left.consent == {"marketing": False}
     assert (left.home, left.identifiers, left.explicit) == (HOME, (ANN,), False)
     assert (left.traits, left.properties, left.context) == ({}, {}, {})
@@ -114,7 +115,23 @@ def test_a_pseudonym_carries_nothing_of_the_person() -> None:
 
 def test_what_the_browser_refuses_is_refused_and_stays_said() -> None:
     under_gpc = msgspec.structs.replace(EVENT, browser=("analytics", "advertising"))
-    (left,) = verdict(under_gpc, {}).events
+    left, other = verdict(under_gpc, {}).events
+    assert other.browser == left.browser
     assert (left.browser, left.consent, left.name) == (("analytics", "advertising"), {}, CONSENT_CHANGED)
     assert left.properties == {}
     assert verdict(under_gpc, held((DENIED, 5))).events[0].browser == ("advertising",)
+
+
+def test_a_refusal_is_kept_for_whoever_was_not_known_to_refuse() -> None:
+    """The event is dropped, so it links nobody: each identifier keeps the refusal for itself."""
+    refusing = msgspec.structs.replace(EVENT, consent={"analytics": False}, browser=("advertising",))
+    known = {HOME: {}, MAIL.id: held((DENIED, 5), under=MAIL.id)}
+    home, mail = collected([refusing], known, DROP, SECRET).events
+    assert (home.home, home.identifiers, home.consent, home.browser) == (
+        HOME,
+        (ANN,),
+        {"analytics": False},
+        ("advertising",),
+    )
+    assert (mail.home, mail.identifiers, mail.consent, mail.browser) == (MAIL.id, (MAIL,), {}, ("advertising",))
+    assert len({refusing.key, home.key, mail.key}) == 3

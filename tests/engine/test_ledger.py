@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.consent import DENIED, GRANTED, Held, Statement
 from engine.ledger import (
     ERASURE,
+    Damaged,
     Draft,
     Head,
     Row,
@@ -17,8 +18,10 @@ from engine.ledger import (
     admitted,
     appended,
     held_of,
+    held_or_closed,
     narrowing,
     refused_by,
+    refusing,
     row_of_event,
     verify,
 )
@@ -165,3 +168,24 @@ def test_the_same_event_is_the_same_row_and_no_other() -> None:
 def test_whose_data_is_restricted_refuses_everything() -> None:
     held = {"a": Held(settings={"restriction": "1"}), "b": Held({"marketing": (NO,)}), "c": Held()}
     assert refused_by(held) == {"a": {"restriction"}, "b": {"marketing"}}
+
+
+def test_a_yes_that_covers_it_replaces_what_an_identifier_refused() -> None:
+    held = {"a": Held({"marketing": (YES,)}), "b": Held({"marketing": (NO,)})}
+    assert refusing(held) == frozenset()
+    assert refusing({"b": held["b"]}) == {"marketing"}
+    assert refusing({**held, "c": Held(settings={"restriction": "1"})}) == {"restriction"}
+
+
+def test_whose_row_cannot_be_read_is_restricted_and_nobody_else() -> None:
+    rows, head = [], Head()
+    for number, subject in enumerate(("a", "b", "a")):
+        change = ConsentChange({"marketing": NO}) if number < 2 else ConsentChange(settings={"restriction": ""})
+        rows.append(appended(head, Draft(f"r{number}", subject, Saying(1, "x", "request", change)), b"s" * 16))
+        head = Head(rows[-1].seq, rows[-1].chain)
+    rows[0] = msgspec.structs.replace(rows[0], payload=b"{")
+    with pytest.raises(Damaged):
+        held_of(rows)
+    found = held_or_closed(rows)
+    assert (found["a"].settings, found["a"].version) == ({"restriction": "1"}, 3)
+    assert (found["b"].statements, found["b"].settings) == ({"marketing": (NO,)}, {})

@@ -115,17 +115,47 @@ def test_a_yes_to_another_text_is_a_statement() -> None:
 
 def test_a_yes_that_has_lived_half_its_time_may_be_prolonged() -> None:
     policy = Purposes({"marketing": Purpose("marketing", valid_days=10)})
-    agreed = say({}, Wish("test", 1, {"marketing": True}))
+    agreed = say({}, Wish("test", 1, {"marketing": True}, text_version="2026"))
 
-    def asked(at: int) -> dict[str, ConsentChange]:
+    def asked(at: int, text: str = "2026") -> dict[str, ConsentChange]:
         known = Subject(MEMBERS, agreed, resolve(agreed, policy, at=at))
-        return changes(known, Wish("test", at, {"marketing": True}))
+        return changes(known, Wish("test", at, {"marketing": True}, text_version=text))
 
     assert asked(5 * DAY) == {}
     (change,) = asked(5 * DAY + 1).values()
     assert change.statements["marketing"].at == 5 * DAY + 1
     assert resolve(write(agreed, asked(6 * DAY)), policy, at=15 * DAY).allows("marketing")
     assert not resolve(agreed, policy, at=15 * DAY).allows("marketing")
+    # whoever does not say what was read prolongs nothing, and takes no proof away
+    assert asked(6 * DAY, text="") == {}
+
+
+def test_an_older_agreement_handed_in_later_says_nothing_new() -> None:
+    """Two devices, two strings: neither is news to the other's."""
+    held = say({}, Wish("page", 100, {"marketing": True}, text_version="2026-01"))
+    old = Wish("tcf", 200, {"marketing": True}, text_version="gvl-100", agreed=50)
+    assert changes(subject(held), old) == {}
+    newer = Wish("tcf", 200, {"marketing": True}, text_version="gvl-101", agreed=150)
+    held = say(held, newer)
+    assert changes(subject(held), newer) == {}
+    assert changes(subject(held), old) == {}
+
+
+def test_a_yes_is_said_once_also_while_an_objection_reaches_it() -> None:
+    policy = Purposes(
+        {
+            "marketing": Purpose("marketing", "legitimate_interests", objection_includes=("profiling",)),
+            "profiling": Purpose("profiling"),
+        }
+    )
+    held: dict[str, Held] = {}
+    rows = []
+    for at, purposes in enumerate([{"marketing": False}, {"profiling": True}, {"profiling": True}], 1):
+        known = Subject(MEMBERS, held, resolve(held, policy))
+        rows.append(changes(known, Wish("test", at, purposes)))
+        held = write(held, rows[-1])
+    assert [len(written) for written in rows] == [3, 1, 0]
+    assert not resolve(held, policy).allows("profiling")
 
 
 def test_what_was_agreed_earlier_is_not_agreed_when_it_is_handed_in() -> None:

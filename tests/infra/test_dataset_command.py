@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.consent import Statement
+from engine.identity import POSITIVE, Claim
 from engine.ledger import Draft, Saying
 from engine.ports import ConsentChange
 from engine.records import Position, Record, encode
@@ -37,10 +38,25 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return made
 
 
-def said(settings: Settings, changes: Mapping[str, ConsentChange]) -> None:
-    drafts = [Draft(f"r{n}", who, Saying(1, "test", "request", one)) for n, (who, one) in enumerate(changes.items())]
+def said(settings: Settings, changes: Mapping[str, ConsentChange], row: str = "r") -> None:
+    drafts = [
+        Draft(f"{row}{n}", who, Saying(1, "test", "request", one)) for n, (who, one) in enumerate(changes.items())
+    ]
     ledger = ConsentLedger(open_ledger(settings.database), now_ms)
     asyncio.run(ledger.commit(Commit(drafts, list(changes))))
+
+
+def test_who_agreed_again_has_feature_rows_again(settings: Settings) -> None:
+    """Both ids are one person, who refused under both; the yes is written under one and covers the other."""
+    people = list(dict.fromkeys(one.profile_id for one in decisions_in(table_of(logged(COUNT)))))[:2]
+    claim = Claim(people[0], "user_id", people[1], "anonymous_id", POSITIVE, 1, "desk", "said")
+    entry = TailEntry(Position(1, 0, 0), 1, encode((claim,)))
+    Archive(settings.archive).append_links([entry])
+    said(settings, dict.fromkeys(people, ConsentChange({"model_training": Statement("withdrawn", 1, "test")})))
+    assert "left out: 1 people who refuse model training" in run("--features")
+    yes = Statement("granted", 2, "test", covers=tuple(people))
+    said(settings, {people[0]: ConsentChange({"model_training": yes})}, "again")
+    assert "left out: 0 people who refuse model training" in run("--features")
 
 
 def refuse_two(settings: Settings) -> list[str]:

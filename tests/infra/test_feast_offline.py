@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from engine.catalog import Action
-from engine.consent import Answer, Consent, Held, Purpose, Purposes, Statement, resolve, reveal
+from engine.consent import RESTRICTION, Answer, Consent, Held, Purpose, Purposes, Statement, resolve, reveal
 from engine.events import Event
 from engine.identity import NEGATIVE, POSITIVE, Claim
 from engine.profile import merge
@@ -153,8 +153,23 @@ def test_a_closed_purpose_is_null(settings: Settings) -> None:
 
 def refusing(said: Mapping[str, set[str]], policy: Purposes = POLICY) -> Terms:
     """The usual terms with what each identifier refuses."""
-    refused = {name: frozenset(purposes) for name, purposes in said.items()}
-    return Terms(Rules(), policy, {"offer": OFFER}, refused=refused)
+    held = {
+        name: Held({p: (no(),) for p in purposes - {RESTRICTION}}, {}, dict.fromkeys(purposes & {RESTRICTION}, "1"))
+        for name, purposes in said.items()
+    }
+    return holding(held, policy)
+
+
+def holding(held: Mapping[str, Held], policy: Purposes = POLICY) -> Terms:
+    return Terms(Rules(), policy, {"offer": OFFER}, held=held)
+
+
+def no(at: int = START) -> Statement:
+    return Statement("withdrawn", at, "test")
+
+
+def yes(*covers: str) -> Statement:
+    return Statement("granted", START + HOUR, "test", covers=covers)
 
 
 @pytest.mark.parametrize("refused", ["model_training", "restriction"])
@@ -183,6 +198,50 @@ def test_an_id_that_was_shown_gets_nulls_while_it_is_somebody_who_refuses(settin
     asked = [(profile, at) for profile in ("a-user", "b-anon") for at in moments]
     np.testing.assert_array_equal(ask(settings, *asked)["events_total"], [1, np.nan, 1, np.nan, np.nan, np.nan])
     assert (written.profile_rows, rows(settings, PROFILE)["profile_id"].unique().tolist()) == (3, ["a-user"])
+
+
+AGREED = yes("a-user", "b-anon")
+
+
+@pytest.mark.parametrize(
+    ("agreed", "refused", "rows_left_out"),
+    [
+        (AGREED, no(), (4, 0)),
+        (yes("a-user"), no(), (0, 1)),
+        (yes(), no(), (0, 1)),
+        (AGREED, no(START + 2 * HOUR), (0, 1)),
+    ],
+    ids=["covers both", "covers itself", "covers nothing", "refused again"],
+)
+def test_a_later_yes_replaces_the_refusals_of_the_identifiers_it_covers(
+    settings: Settings, agreed: Statement, refused: Statement, rows_left_out: tuple[int, int]
+) -> None:
+    """The cookie refused, then the person agreed under the strongest id; they were linked in between."""
+    archive(settings, (START, 0, [event(1, "a-user", START)]), (START, 3, [event(2, "b-anon", START)]))
+    link(settings, 0, START + HOUR)
+    held = {"a-user": Held({"model_training": (agreed,)}), "b-anon": Held({"model_training": (refused,)})}
+    written = build(settings, holding(held))
+    assert (written.profile_rows, written.left_out) == rows_left_out
+
+
+def test_a_yes_frees_no_data_that_is_restricted(settings: Settings) -> None:
+    archive(settings, (START, 0, [event(1, "a-user", START)]), (START, 3, [event(2, "b-anon", START)]))
+    link(settings, 0, START + HOUR)
+    restricted = Held({"model_training": (no(),)}, {}, {RESTRICTION: "1"})
+    held = {"a-user": Held({"model_training": (AGREED,)}), "b-anon": restricted}
+    assert build(settings, holding(held)) == Written(2, 0, 0, left_out=1)
+
+
+def test_a_yes_answers_for_nobody_who_is_somebody_else_by_now(settings: Settings) -> None:
+    """Parted again, the cookie's refusal stands for its own rows and for those of both."""
+    archive(settings, (START, 0, [event(1, "a-user", START)]), (START, 3, [event(2, "b-anon", START)]))
+    link(settings, 0, START + HOUR)
+    link(settings, 1, START + 2 * HOUR, NEGATIVE)
+    held = {"a-user": Held({"model_training": (AGREED,)}), "b-anon": Held({"model_training": (no(),)})}
+    build(settings, holding(held))
+    moments = [START, START + HOUR, START + 2 * HOUR]
+    asked = [(profile, at) for profile in ("a-user", "b-anon") for at in moments]
+    np.testing.assert_array_equal(ask(settings, *asked)["events_total"], [1, np.nan, 1, np.nan, np.nan, np.nan])
 
 
 def test_what_rests_on_another_refused_purpose_is_null_as_it_would_be_online(settings: Settings) -> None:

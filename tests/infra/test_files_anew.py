@@ -73,6 +73,18 @@ async def test_a_redis_with_its_files_elsewhere_is_left_alone(redis: RedisClient
     assert holding(tmp_path) != []
 
 
+async def refused_tries(redis: RedisClient) -> int:
+    said = await redis.info("commandstats")
+    return int(said["cmdstat_bgrewriteaof"]["rejected_calls"])
+
+
+async def test_a_redis_that_refuses_is_asked_now_and_then_and_given_up(redis: RedisClient, tmp_path: Path) -> None:
+    await redis.execute_command("ACL", "SETUSER", "default", "-bgrewriteaof")
+    with pytest.raises(Unavailable, match="refuses to write its append-only file anew"):
+        await redis_store_erasure.file_anew(redis, tmp_path / "redis", 1.5)
+    assert 2 <= await refused_tries(redis) <= 4
+
+
 async def filled(url: str) -> tuple[ConsentLedger, SqlRejectBodies]:
     """What Ann and Bob said, in the ledger and in rejects of every size."""
     ledger = ConsentLedger(overwriting(open_ledger(url)), lambda: T)

@@ -9,16 +9,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from engine.consent import GRANTED, Statement, resolve
 from engine.ports import ConsentChange, Unavailable
+from engine.records import partition_of
 from infra.consent_opening import ConsentSide
 from infra.embedded import free_port, start_redis
+from infra.ledger_store_consent import ROWS
 from infra.processes import RunningServer
 from infra.redis_store import Pending
 from infra.redis_store_consent import ConsentKeys
 from tests.infra.consent.dying import AFTER, AMID_FINAL, AMID_KEYS, BEFORE, DEAD, HELD, IN_LEDGER, LEDGERED, STEPS
-from tests.infra.consent.place import POLICY, A, B, Place, allowed, consent, keys_of, link, no, yes
+from tests.infra.consent.place import PARTITIONS, POLICY, A, B, Place, allowed, consent, keys_of, link, no, yes
 
 LATER = 60_000
 
@@ -271,4 +274,66 @@ async def test_a_redis_that_lost_everything_gets_consent_back(forgetful: Forgetf
     assert await side.truth.catch_up() == 2
     raw, _ = await keys_of(side).read([A, B])
     assert raw == await side.ledger.held([A, B])
+    await place.close()
+
+
+async def spoil(side: ConsentSide, identity: str) -> None:
+    """Make the rows of one identifier unreadable."""
+    with side.ledger._engine.begin() as connection:
+        connection.execute(update(ROWS).where(ROWS.c.subject == identity).values(payload=b"{"))
+
+
+async def test_a_damaged_row_keeps_nobody_else_from_being_mended(place: Place) -> None:
+    side = await place.opened()
+    await side.consents.write({A: yes(1000, A), B: yes(1000, B)})
+    await spoil(side, A)
+    since = Pending(place.clock(), ConsentChange())
+    await keys_of(side).hold({A: no(2000), B: no(2000)}, {A: "rA", B: "rB"}, since)
+    _, waiting = await keys_of(side).read([A, B])
+    assert await side.consents.mend(waiting) == {A, B}
+    place.clock.at += LATER
+    assert await side.consents.mend(waiting) == set()
+    assert [row.how for row in await side.consents.history([B])] == ["request", "mended"]
+    assert not await allowed(side)
+    assert not await allowed(side, B)
+
+
+async def test_a_redis_that_restarted_is_believed_again_though_a_row_is_damaged(
+    forgetful: Forgetful, tmp_path: Path
+) -> None:
+    """Of whom the ledger cannot say what they said, nothing is used; everybody else is as they said."""
+    place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
+    side = await place.opened()
+    empty = forgetful.file.stat().st_size
+    await side.consents.write({A: yes(1000, A), B: yes(1000, B)})
+    await spoil(side, A)
+    await forgetful.forget_since(empty)
+    assert await allowed(side, B)
+    assert await side.truth.catch_up() == 2
+    assert side.truth.believed
+    assert await allowed(side, B)
+    assert (await consent(side, A)).restricted
+    assert not await allowed(side, A)
+    await place.close()
+
+
+async def test_who_writes_before_redis_has_caught_up_hides_nothing_that_it_lost(
+    forgetful: Forgetful, tmp_path: Path
+) -> None:
+    """Both are in one partition: its mark must not pass over what is missing."""
+    place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
+    side = await place.opened()
+    other = next(
+        i for i in (f"{n:a>16}" for n in range(99)) if partition_of(i, PARTITIONS) == partition_of(A, PARTITIONS)
+    )
+    await side.consents.write({A: yes(1000, A)})
+    before = forgetful.file.stat().st_size
+    await side.consents.write({A: no(2000)})
+    await side.consents.end()
+    await forgetful.forget_since(before)
+    hasty = place.side()
+    await hasty.consents.write({other: yes(3000, other)})
+    await hasty.truth.catch_up()
+    for reader in (side, hasty, await place.opened()):
+        assert not await allowed(reader)
     await place.close()

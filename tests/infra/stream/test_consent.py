@@ -2,11 +2,13 @@
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from engine.consent import DENIED, GRANTED, Purpose, Purposes, Statement, resolve
 from engine.events import CONSENT_CHANGED
 from engine.ports import ConsentChange
 from engine.stop_messages import STOP_MARK, StopRules, stop_of, stop_told, stopped
+from infra.ledger_store_consent import ROWS
 from tests.infra.stream.bed import START, Bed, event, id_of, record
 
 POLICY = Purposes({"marketing": Purpose("marketing"), "analytics": Purpose("analytics")})
@@ -227,3 +229,15 @@ async def test_a_batch_that_says_more_than_a_short_list_holds_is_applied(bed: Be
     await partition.take(0, record(msgspec.structs.replace(raw, consent=said, explicit=True)))
     assert (await bed.store.watermark(0)).offset == 0
     assert len(await bed.store.heard(0)) == many
+
+
+async def test_a_damaged_row_does_not_stop_the_partition(bed: Bed) -> None:
+    yes = Statement(GRANTED, START, "page", True, (ANN,))
+    await bed.consents.write({ANN: ConsentChange({"marketing": yes})})
+    with bed.ledger._engine.begin() as connection:
+        connection.execute(update(ROWS).values(payload=b"{"))
+    await bed.partition().take(0, record(event(minute=1, consent={"marketing": False}), event(user="bob")))
+    assert (await statuses(bed))["marketing"] == "denied"
+    said = record(event(user="bob", minute=2, messageId="m2", consent={"marketing": False}))
+    await bed.partition().take(1, said)
+    assert [row.how for row in await bed.consents.history([id_of("user_id", "bob")])] == ["event"]
