@@ -286,3 +286,12 @@ def test_only_configured_purposes_are_answered_for() -> None:
     made_up = {f"x{n}": True for n in range(9)} | {"marketing": False}
     assert carried_consent({"consent": {"categoryPreferences": made_up}}, Forms(purposes=KNOWN)) == {"marketing": False}
     assert carried_consent({"consent": {"categoryPreferences": {"x": True}}}, Forms(purposes=KNOWN)) is None
+
+
+def test_very_many_ids_are_read_in_one_pass() -> None:
+    """Were each looked for among all others, 20,000 would hold the loop for many seconds."""
+    many = [f"id-{n}" for n in range(20_000)]
+    said = {"allowedConsentIds": many, "deniedConsentIds": many[::2], "resolutionStrategy": "or"}
+    answers = carried_consent({"consentManagement": said})
+    assert answers is not None
+    assert (answers["id-0"], answers["id-1"], len(answers)) == (False, True, 20_000)
