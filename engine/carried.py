@@ -64,6 +64,8 @@ def _preferred(preferences: Mapping[str, Any], forms: Forms) -> Answers:
 def _mode(consent: Mapping[str, Any], modes: Mapping[str, tuple[str, ...]]) -> Answers:
     """A purpose is denied where one of its types is, and granted where all of them are; types that are left out keep
     what they were."""
+    if consent.keys().isdisjoint(modes):
+        return
     for purpose in dict.fromkeys(purpose for purposes in modes.values() for purpose in purposes):
         said = [consent.get(kind) for kind, purposes in modes.items() if purpose in purposes]
         if "denied" in said:

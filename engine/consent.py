@@ -21,6 +21,7 @@ OBJECTED, EXPIRED = "objected", "expired"
 RESTRICTION = "restriction"
 DAY = 86_400_000
 STRICT = "strict"
+EVERY_TOPIC = "all"
 
 
 class Purpose(msgspec.Struct, frozen=True):
@@ -102,10 +103,10 @@ class Consent(msgspec.Struct, frozen=True):
         answer = self.answers.get(purpose)
         return answer is not None and answer.allowed
 
-    def reaches(self, channel: str, topic: str = "all") -> bool:
+    def reaches(self, channel: str, topic: str = EVERY_TOPIC) -> bool:
         """False only where the person refused this channel for this topic or for everything."""
         topics = self.preferences.get(channel, {})
-        return topics.get("all", True) and topics.get(topic, True)
+        return topics.get(EVERY_TOPIC, True) and topics.get(topic, True)
 
 
 class Visible(msgspec.Struct, frozen=True):

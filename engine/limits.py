@@ -2,6 +2,7 @@
 the ids of one person say different things, all of it holds. Knows the spelling; nothing of contacts or time zones."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from engine.signals import DAY
 
@@ -18,13 +19,24 @@ def together(wishes: Iterable[str]) -> str:
 
 def at_most(settings: Mapping[str, str]) -> tuple[tuple[int, str], ...]:
     """How many contacts in which window; none where the person set no limit."""
-    said = [one.partition("/") for one in settings.get(FREQUENCY, "").split(_AND)]
-    return tuple((int(most), window) for most, _, window in said if most.isdigit() and window in WINDOWS)
+    return _limits(settings.get(FREQUENCY, ""))
 
 
 def quiet_hours(settings: Mapping[str, str]) -> frozenset[int]:
     """The hours of the day in which the person wants no contact; begun hours count whole."""
-    return frozenset(hour for said in settings.get(QUIET_HOURS, "").split(_AND) for hour in _hours(said))
+    return _quiet(settings.get(QUIET_HOURS, ""))
+
+
+# asked for every candidate of a decision, and mostly for the same few texts
+@lru_cache(maxsize=1024)
+def _limits(said: str) -> tuple[tuple[int, str], ...]:
+    parts = [one.partition("/") for one in said.split(_AND)]
+    return tuple((int(most), window) for most, _, window in parts if most.isdigit() and window in WINDOWS)
+
+
+@lru_cache(maxsize=1024)
+def _quiet(said: str) -> frozenset[int]:
+    return frozenset(hour for one in said.split(_AND) for hour in _hours(one))
 
 
 def _hours(said: str) -> Iterable[int]:

@@ -7,11 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from engine.consent import CONTRACT, GRANTED, REFUSALS, Consent, Held, Statement
+from engine.consent import CONTRACT, EVERY_TOPIC, GRANTED, REFUSALS, Consent, Held, Statement
 from engine.ports import ConsentChange, Proof
 from engine.statement import Subject, later
 
-EVERY_TOPIC = "all"
 PENDING, CONFIRMED, EXPIRED, WITHDRAWN = "pending", "confirmed", "expired", "withdrawn"
 
 
@@ -57,21 +56,18 @@ def refused_since(opt_in: OptIn, held: Mapping[str, Held], rows: Sequence[Proof]
     said = [s for one in held.values() for p in opt_in.purposes for s in one.statements.get(p, ())]
     if any(s.status in REFUSALS and s.at > opt_in.requested_at for s in said):
         return True
-    wanted = {(channel, topic) for channel, topics in opt_in.preferences.items() for topic in (*topics, EVERY_TOPIC)}
-    later = [row.change.preferences for row in rows if row.change is not None and row.at > opt_in.requested_at]
-    spoken = ((channel, topic, yes) for said in later for channel, all_ in said.items() for topic, yes in all_.items())
-    return any(not yes and (channel, topic) in wanted for channel, topic, yes in spoken)
+    later = (row.change.preferences for row in rows if row.change is not None and row.at > opt_in.requested_at)
+    return any(_refused(opt_in, preferences) for preferences in later)
 
 
 def off(opt_in: OptIn, held: Mapping[str, Held]) -> frozenset[tuple[str, str]]:
     """Of what the link opens, or reaches, the channels and topics that are refused: (channel, topic)."""
-    return frozenset(
-        (channel, topic)
-        for one in held.values()
-        for channel, topics in opt_in.preferences.items()
-        for topic in (*topics, EVERY_TOPIC)
-        if one.preferences.get(channel, {}).get(topic) is False
-    )
+    return frozenset().union(*(_refused(opt_in, one.preferences) for one in held.values()))
+
+
+def _refused(opt_in: OptIn, preferences: Mapping[str, Mapping[str, bool]]) -> set[tuple[str, str]]:
+    wanted = ((channel, topic) for channel, topics in opt_in.preferences.items() for topic in (*topics, EVERY_TOPIC))
+    return {(channel, topic) for channel, topic in wanted if preferences.get(channel, {}).get(topic) is False}
 
 
 def state_at(opt_in: OptIn, held: Mapping[str, Held], rows: Sequence[Proof], at: int) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
+from engine.consent import EVERY_TOPIC
 from engine.events import Event
 from engine.ports import Circumstances, ConsentChange, PersonView
 
-EVERY_TOPIC = "all"
 TOPIC_ONLY, ALL_TOPICS = "topic", "all"
 LONGEST_TOPIC = 64
 STOP_MARK = "stop"

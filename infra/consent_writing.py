@@ -121,7 +121,7 @@ class LedgeredConsents:
         for members in persons:
             changes = spread(members, {i: held[i] for i in members if i in held})
             if changes:
-                with _noted():
+                with going_on():
                     await self._put(changes, Circumstances("identity", "link", self._clock()))
 
     async def history(self, identities: Sequence[str]) -> list[Proof]:
@@ -133,7 +133,7 @@ class LedgeredConsents:
         have died before every identifier of the person had one. Returns whose writer may be at it still."""
         due = self._clock() - LEFT_BEHIND_MS
         for identity, rows in waiting.items():
-            with _noted():
+            with going_on():
                 await self._carry_out(identity, {row: p for row, p in rows.items() if p.at <= due})
         return {identity for identity, rows in waiting.items() if any(p.at > due for p in rows.values())}
 
@@ -149,8 +149,9 @@ class LedgeredConsents:
 
 
 @contextlib.contextmanager
-def _noted() -> Iterator[None]:
-    """A row that cannot be read is its own person's trouble: whoever comes after must not wait for it."""
+def going_on() -> Iterator[None]:
+    """A row that cannot be read is its own person's trouble: whoever comes after must not wait for it. What is on its
+    way under them counts already."""
     try:
         yield
     except Damaged as damaged:

@@ -2,7 +2,6 @@
 beside the archiver, the one process that writes the archive; chooses adapters and knows no rule."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 from engine.erasure_job import LogEnd
 from engine.events import Event
@@ -34,7 +33,7 @@ from infra.ledger_store_rejects import SqlRejectBodies
 from infra.ledger_store_tokens import SqlOptIns
 from infra.model_store import ModelStore
 from infra.redis_store import RedisClient, RedisPeople
-from infra.redis_store_erasure import ErasureStore, queued_of
+from infra.redis_store_erasure import ErasureStore
 from infra.redis_store_erasure import file_anew as redis_anew
 from infra.redis_store_features import RedisFeatures
 from infra.redis_store_queues import RedisQueues
@@ -70,7 +69,7 @@ def open_stores(settings: Settings, redis: RedisClient, clock: Callable[[], int]
 
     return (
         OnlineFeatures(people, RedisFeatures(redis, settings.prefix)),
-        OutreachQueues(people, RedisQueues(redis), queues, partial(queued_of, redis)),
+        OutreachQueues(people, RedisQueues(redis), queues),
         OfflineFeatures(offline_path(settings.data_dir, PROFILE), PROFILE.join_keys[0]),
         ShownRows("double opt-ins", opt_ins.erase, OPT_IN, KeptOptIns(names, opt_ins).lines),
         ShownRows("rejects", bodies.erase, REJECT, KeptRejects(names, bodies, whom).lines),

@@ -2,7 +2,7 @@
 Each knows one store, what an export shows of it and how to count what an erasure takes; none knows why."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.erasure_job import Eraser
 from engine.export import named
-from engine.ports import Entry, People, PersonView
+from engine.ports import People, PersonView
 from features.views import PROFILE, TIMESTAMP
 from infra.archive import open_table
 from infra.archive_erasure import drop_rows
@@ -22,7 +22,6 @@ from infra.redis_store_reservations import RedisReservations
 
 AT_ONCE = 200
 Lines = Callable[[PersonView], AsyncIterator[dict[str, Any]]]
-EntriesOf = Callable[[str, Sequence[str]], Awaitable[Sequence[Entry]]]
 LEDGER = "consent ledger payloads"
 FEATURE_ROW, OUTREACH, PROMISED = "feature_row", "outreach_entry", "promised_contact"
 OPT_IN, REJECT = "opt_in", "reject"
@@ -119,17 +118,14 @@ class OfflineFeatures:
 
 
 class OutreachQueues:
-    """The entries of every configured queue. `entries` reads those of some people out of one."""
+    """The entries of every configured queue."""
 
     name, kind = "outreach queues", OUTREACH
 
-    def __init__(
-        self, people: People, queues: RedisQueues, names: Callable[[], Sequence[str]], entries: EntriesOf
-    ) -> None:
+    def __init__(self, people: People, queues: RedisQueues, names: Callable[[], Sequence[str]]) -> None:
         self._people = people
         self._queues = queues
         self._names = names
-        self._entries = entries
 
     async def erase(self, ids: Sequence[str], before: int) -> int:
         gone = 0
@@ -138,13 +134,13 @@ class OutreachQueues:
             views = await self._people.people(some)
             places = {i: (_emptied(view), None) for i, view in zip(some, views, strict=True) if not view.known}
             for queue in self._names():
-                gone += await self._queues.held(queue, list(places))
+                gone += len(await self._queues.entries_of(queue, list(places)))
                 await self._queues.write(queue, places)
         return gone
 
     async def lines(self, view: PersonView) -> AsyncIterator[dict[str, Any]]:
         for queue in self._names():
-            for entry in await self._entries(queue, view.members):
+            for entry in await self._queues.entries_of(queue, view.members):
                 yield named(entry)
 
 

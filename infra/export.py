@@ -101,7 +101,7 @@ class KeptRejects:
                     yield {"kept_at": at, "event": event_line(item)[1] if isinstance(item, Event) else item}
 
     def _named(self, item: Any) -> frozenset[str]:
-        return frozenset({item.home, *item.ids}) if isinstance(item, Event) else self._whom(item)
+        return frozenset(item.ids) if isinstance(item, Event) else self._whom(item)
 
 
 class KeptOptIns:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from engine.catalog import Action
-from engine.consent import CONTRACT, GRANTED, RESTRICTION, Answer, Consent, Held, Purposes, reveal
+from engine.consent import CONTRACT, GRANTED, LEGITIMATE_INTERESTS, RESTRICTION, Answer, Consent, Held, Purposes, reveal
 from engine.erasure import Forgotten, Links, learn
 from engine.events import Event
 from engine.identity import Claim, Edge, components, pair
@@ -195,7 +195,7 @@ def _reached(refused: frozenset[str], policy: Purposes) -> frozenset[str]:
     """With what an objection to one of them includes. Nobody refuses what rests on the contract."""
     named = (policy.purposes[name] for name in refused if name in policy.purposes)
     # a no is an objection where the purpose needs no yes; everywhere else it says nothing about others
-    objected = (one for one in named if one.basis == "legitimate_interests")
+    objected = (one for one in named if one.basis == LEGITIMATE_INTERESTS)
     everything = refused.union(*(one.objection_includes for one in objected))
     return frozenset(p for p in everything if p not in policy.purposes or policy.purposes[p].basis != CONTRACT)
 

@@ -2,7 +2,8 @@
 elsewhere; nothing here knows a rule."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -140,6 +141,14 @@ class Believed(Protocol):
     async def held(self, identities: Sequence[str], waiting: Mapping[str, dict[str, Pending]]) -> dict[str, Held]: ...
 
 
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise Unavailable("the profile store does not answer; try again in a moment") from error
+
+
 class RedisPeople:
     """`engine.ports.People`: two pipelined round trips, three for linked people."""
 
@@ -156,20 +165,16 @@ class RedisPeople:
 
     async def people(self, identities: Sequence[str]) -> list[PersonView]:
         """Views in the order asked. Raises `Unavailable` when Redis does not answer."""
-        try:
+        with _answering():
             return await self._read(identities)
-        except RedisError as error:
-            raise Unavailable("the profile store does not answer; try again in a moment") from error
 
     async def members(self, identities: Sequence[str]) -> set[str]:
         """Everybody who is one person with any of these, and nothing else about them. Raises `Unavailable`."""
         pipe = self._redis.pipeline(transaction=False)
         for identity in identities:
             pipe.get(index_key(self._at(identity), identity))
-        try:
+        with _answering():
             answers = await pipe.execute() if identities else []
-        except RedisError as error:
-            raise Unavailable("the profile store does not answer; try again in a moment") from error
         return {*identities, *(m for raw in answers if raw for m in decode_index(raw)[1].members)}
 
     async def said(self, identities: Sequence[str]) -> dict[str, dict[str, Held]]:
@@ -179,15 +184,13 @@ class RedisPeople:
         for identity in wanted:
             pipe.get(index_key(self._at(identity), identity))
             pipe.hgetall(consent_key(self._at(identity), identity))
-        try:
+        with _answering():
             answers = await pipe.execute() if wanted else []
             persons = [
                 decode_index(raw) if raw else (0, Person((i,))) for i, raw in zip(wanted, answers[::2], strict=True)
             ]
             parts: Parts = {i: (None, fields) for i, fields in zip(wanted, answers[1::2], strict=True)}
             parts |= await self._consents({m for _, person in persons for m in person.members} - parts.keys())
-        except RedisError as error:
-            raise Unavailable("the profile store does not answer; try again in a moment") from error
         # one view of each person, however many of its ids are asked for
         views = [_view(version, person, parts) for version, person in dict.fromkeys(persons)]
         views = views if self._truth is None else await self._proven(self._truth, views, parts)

@@ -11,15 +11,13 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from engine.erasure import Forgotten
-from engine.ports import Entry, Unavailable
+from engine.ports import Unavailable
 from engine.records import partition_of
 from infra.fragment_bytes import unpack
 from infra.redis_store import RedisClient, decode_index
-from infra.redis_store_queues import queue_entries_key
 from infra.topics import LINK_STATE, consent_key, decision_key, fragment_key, index_key, wiped_key
 
 _FORGOTTEN = msgspec.msgpack.Decoder(Forgotten)
-_ENTRY = msgspec.msgpack.Decoder(Entry)
 WAITING = f"{LINK_STATE}q"
 REWRITE_SECONDS, LOOK_SECONDS, AGAIN_SECONDS = 300.0, 0.05, 1.0
 ANEW = "the append-only file is written anew and holds what is kept now"
@@ -138,12 +136,6 @@ class ErasureStore:
 
     def _place(self, identity: str) -> int:
         return partition_of(identity, self._partitions)
-
-
-async def queued_of(redis: RedisClient, queue: str, identities: Sequence[str]) -> list[Entry]:
-    """What a queue holds of these ids."""
-    raws = await redis.hmget(queue_entries_key(queue), identities) if identities else []
-    return [_ENTRY.decode(raw) for raw in raws if raw is not None]
 
 
 async def file_anew(redis: RedisClient, home: Path, seconds: float = REWRITE_SECONDS) -> str:

@@ -46,11 +46,10 @@ class RedisQueues:
             raise Unavailable("the outreach store does not answer; try again in a moment") from error
         return [_ENTRY.decode(raw) for raw in raws if raw], total
 
-    async def held(self, queue: str, profile_ids: Sequence[str]) -> int:
-        """How many of these profiles the queue has an entry of."""
-        if not profile_ids:
-            return 0
-        return sum(raw is not None for raw in await self._redis.hmget(queue_entries_key(queue), profile_ids))
+    async def entries_of(self, queue: str, profile_ids: Sequence[str]) -> list[Entry]:
+        """What the queue has of these profiles."""
+        raws = await self._redis.hmget(queue_entries_key(queue), profile_ids) if profile_ids else []
+        return [_ENTRY.decode(raw) for raw in raws if raw is not None]
 
     async def write(self, queue: str, places: Mapping[str, tuple[bytes, Entry | None]]) -> None:
         """Put each profile's entry into the queue, or take it out (None); what came from a newer version stays."""

@@ -2,19 +2,16 @@
 who is one person; not how consent is stored."""
 
 import asyncio
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from engine.consent import Purposes, Statement
 from engine.events import Event
-from engine.ledger import Damaged
 from engine.ports import Circumstances, ConsentChange, Consents, People, PersonView
 from engine.statement import carried_by, law_of
+from infra.consent_writing import going_on
 from infra.redis_store_stream import Said
-
-log = logging.getLogger("rapport.consent")
 
 
 def said_by(event: Event) -> Iterator[Said]:
@@ -63,11 +60,8 @@ async def _one(consents: Consents, said: Sequence[Said], person: PersonView, pol
         evidence={"event": first.message_id, "explicit": str(first.statement.explicit).lower()},
         event=(first.statement.source, first.message_id),
     )
-    try:
+    with going_on():
         await consents.write(_as_changes(changes), told)
-    except Damaged as damaged:
-        # the refusal counts already, as a row on its way; a partition must not stand still for one person's rows
-        log.warning("%s", damaged)
 
 
 def _as_changes(statements: Mapping[str, dict[str, Statement]]) -> dict[str, ConsentChange]:

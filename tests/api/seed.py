@@ -92,3 +92,11 @@ async def seed_history(rig: Rig) -> None:
     async with rig.client(ADMIN) as client:
         await grant(client, "personalization", "profiling", "analytics")
         await client.patch(f"/v1/profiles/{ANN}/consent", json={"purposes": {"advertising": False}})
+
+
+async def link(rig: Rig, ref: str = ANN) -> str:
+    """Where somebody's own preference page is."""
+    async with rig.client(ADMIN) as client:
+        made = await client.post(f"/v1/profiles/{ref}/preference-link")
+    assert made.status_code == 200, made.text
+    return str(made.json()["url"]).removeprefix("http://rapport")

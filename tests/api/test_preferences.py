@@ -13,7 +13,7 @@ import pytest
 from api.preference_page import text_version
 from engine.erasure_job import MARGIN_MS
 from infra.redis_store import RedisPeople, connect
-from tests.api.seed import ANN
+from tests.api.seed import ANN, link
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
 
 DAY = 86_400_000
@@ -25,13 +25,6 @@ HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 async def anybody(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
     async with rig.client() as client:
         yield client
-
-
-async def link(rig: Rig, ref: str = ANN) -> str:
-    async with rig.client(ADMIN) as client:
-        made = await client.post(f"/v1/profiles/{ref}/preference-link")
-    assert made.status_code == 200, made.text
-    return str(made.json()["url"]).removeprefix("http://rapport")
 
 
 def buttons(page: str) -> dict[str, dict[str, str]]:

@@ -12,8 +12,7 @@ from engine.consent import RESTRICTION, Statement
 from engine.ledger import ERASURE, Draft, Head, Row, Saying, appended, proof_of
 from engine.ports import ConsentChange, Proof
 from engine.signals import REACHED_BY, RESPONSES
-from tests.api.seed import ANN, seed_history
-from tests.api.test_preferences import link
+from tests.api.seed import ANN, link, seed_history
 from tests.api.world import ADMIN, NOW, WRITE, Rig
 
 SALT = b"sixteen bytes ..."

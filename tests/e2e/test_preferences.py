@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.api.seed import ANN, decide, seed_history
+from tests.api.seed import ANN, decide, link, seed_history
 from tests.api.serving import serving
 from tests.api.world import ADMIN, NOW, Rig
 from tests.e2e.test_link_pages import AXE, RUN_AXE, aside, browser
@@ -34,13 +34,6 @@ def url(rig: Rig) -> Iterator[str]:
         yield address
 
 
-async def _link(rig: Rig, ref: str = ANN) -> str:
-    async with rig.client(ADMIN) as client:
-        answer = await client.post(f"/v1/profiles/{ref}/preference-link")
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["url"]).removeprefix("http://rapport")
-
-
 async def _blocked(rig: Rig) -> set[str]:
     """The purposes' names for which a decision held actions back by consent."""
     async with rig.client(ADMIN) as client:
@@ -61,7 +54,7 @@ def press(page: Page, button: str) -> None:
 
 
 def test_agree_withdraw_take_along_and_delete(rig: Rig, page: Page) -> None:
-    page.goto(aside(_link(rig)))
+    page.goto(aside(link(rig)))
     expect(page.get_by_role("heading", level=1)).to_have_text("Your data and your choices")
     assert "marketing" in aside(_blocked(rig))
     press(page, "Agree: Marketing")
@@ -90,7 +83,7 @@ async def _profile(rig: Rig) -> int:
 
 
 def test_channels_are_chosen_apart_from_purposes(rig: Rig, page: Page) -> None:
-    page.goto(aside(_link(rig)))
+    page.goto(aside(link(rig)))
     press(page, "Stop: E-mail")
     assert aside(_preferences(rig))["email"] == {"all": False}
     press(page, "Allow: E-mail")
@@ -103,7 +96,7 @@ async def _preferences(rig: Rig) -> dict[str, Any]:
 
 
 def test_the_person_chooses_the_language(rig: Rig, page: Page) -> None:
-    page.goto(aside(_link(rig)))
+    page.goto(aside(link(rig)))
     page.get_by_role("link", name="Deutsch").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Ihre Daten und Ihre Entscheidungen")
     page.get_by_role("button", name="Widerrufen: Statistik", exact=True).click()
@@ -111,7 +104,7 @@ def test_the_person_chooses_the_language(rig: Rig, page: Page) -> None:
 
 
 def test_a_link_opens_nothing_but_its_own_page(rig: Rig, page: Page) -> None:
-    where = aside(_link(rig))
+    where = aside(link(rig))
     answer = page.goto(where[:-3] + "abc")
     assert answer is not None
     assert answer.status == 404
@@ -122,7 +115,7 @@ def test_a_link_opens_nothing_but_its_own_page(rig: Rig, page: Page) -> None:
 
 
 def test_reloading_the_page_of_a_deletion_starts_no_other(rig: Rig, page: Page) -> None:
-    page.goto(f"{aside(_link(rig))}/deletion")
+    page.goto(f"{aside(link(rig))}/deletion")
     page.get_by_role("button", name="Yes, delete everything").click()
     number = page.locator("code").inner_text()
     events = len(list(rig.events()))
@@ -142,7 +135,7 @@ async def _restrict(rig: Rig) -> None:
 def test_axe_finds_nothing(rig: Rig, url: str, browser: Browser, language: str, width: int) -> None:
     # axe is a script of ours in the page: the policy forbids scripts, so it is lifted for this look
     context = browser.new_context(base_url=url, bypass_csp=True, viewport=ViewportSize(width=width, height=1000))
-    opened, place = context.new_page(), aside(_link(rig))
+    opened, place = context.new_page(), aside(link(rig))
 
     def look(part: str, said: str = "") -> None:
         opened.goto(f"{place}{part}?lang={language}&said={said}")

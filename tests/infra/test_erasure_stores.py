@@ -1,7 +1,6 @@
 """The stores an erasure empties, one by one, and what keeps its jobs."""
 
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from infra.ledger_store import open_database
 from infra.ledger_store_erasures import SqlErasures
 from infra.processes import RunningServer
 from infra.redis_store import RedisClient, RedisPeople, connect
-from infra.redis_store_erasure import queued_of
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_links import LinkStore
 from infra.redis_store_queues import RedisQueues
@@ -104,8 +102,8 @@ async def test_features_and_queues_let_go_and_take_a_new_person(redis: RedisClie
     entry = Entry(ANN, "saves", 1.0, "call", "call_back", (), T, T)
     await queues.write("saves", {ANN: (encode_version(old.version), entry)})
     await erased(redis, ANN)
-    names, entries = (lambda: ("saves", "other")), partial(queued_of, redis)
-    online, outreach = OnlineFeatures(people, features), OutreachQueues(people, queues, names, entries)
+    online = OnlineFeatures(people, features)
+    outreach = OutreachQueues(people, queues, lambda: ("saves", "other"))
     assert (await online.erase([ANN], T), await outreach.erase([ANN], T)) == (1, 1)
     assert (await online.erase([ANN], T), await outreach.erase([ANN], T)) == (0, 0)
     assert await features.write_profiles([old]) == 0

@@ -1,7 +1,6 @@
 """What is deleted leaves the servers' files too: an append-only file of the embedded Redis, and a SQLite database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,11 @@ from engine.consent import GRANTED, Statement
 from engine.ledger import drafts_of
 from engine.ports import Circumstances, ConsentChange, Unavailable
 from infra import ledger_store_erasures, redis_store_erasure
-from infra.embedded import free_port, start_redis
 from infra.ledger_store import open_database
 from infra.ledger_store_consent import Commit, ConsentLedger, open_ledger
 from infra.ledger_store_erasures import ANEW, IN_PLACE, file_anew, overwriting
 from infra.ledger_store_rejects import Body, SqlRejectBodies
-from infra.redis_store import RedisClient, connect
+from infra.redis_store import RedisClient
 
 SAID = b"QQSAIDQQ"
 ANN, BOB = "a" * 16, "b" * 16
@@ -26,15 +24,6 @@ T = 1_790_000_000_000
 def holding(home: Path, needle: bytes = SAID) -> list[str]:
     """The files that hold these bytes."""
     return [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file() and needle in path.read_bytes()]
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisClient]:
-    server = await start_redis(free_port(), tmp_path)
-    client = connect(server.url)
-    yield client
-    await client.aclose()
-    await server.stop()
 
 
 async def written(home: Path) -> None:

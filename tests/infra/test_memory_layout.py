@@ -1,30 +1,15 @@
 """How what a person costs lies in our own Redis: hashes in one piece, few keys, index entries in one allocation."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from engine.step import Rules
 from infra.bench.lives import life
 from infra.bench.memory import Measured, Writer
 from infra.config import load
-from infra.embedded import free_port, start_redis
-from infra.redis_store import RedisClient, connect
+from infra.redis_store import RedisClient
 from infra.settings import DEMO_CONFIG
 
 PEOPLE = 30
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisClient]:
-    """A server of its own: what it takes is measured, and others would give and take memory meanwhile."""
-    server = await start_redis(free_port(), tmp_path)
-    client = connect(server.url)
-    yield client
-    await client.aclose()
-    await server.stop()
 
 
 async def _encodings(redis: RedisClient, family: str) -> Counter[str]:
