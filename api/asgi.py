@@ -13,6 +13,10 @@ from infra.collector import look_seldom
 from infra.settings import Settings
 from infra.wiring import open_world
 
+# Longer than clients and proxies usually keep an idle connection (httpx 5 s, which is uvicorn's own default too; nginx
+# and most balancers 60 s): only who would send next may close, or requests meet connections that were just closed.
+KEEP_ALIVE_S = 75
+
 settings = Settings()
 
 
@@ -39,6 +43,7 @@ def serve() -> None:
         access_log=False,
         loop="uvloop",
         http="httptools",
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=10,
         server_header=False,
     )

@@ -22,7 +22,7 @@ def test_the_demonstration_runs_and_is_right(tmp_path: Path) -> None:
             timeout=900,
         )
     said = done.stdout
-    assert done.returncode == 0, said + done.stderr
+    assert done.returncode == 0, said + done.stderr + stack.log.read_text()
     assert "2,357 profiles against pandas: count, sum and last purchase all equal" in said
     assert "2,869 (reference   2,869)" in said
     assert "0.00574 (reference 0.00574)" in said

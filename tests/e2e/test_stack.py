@@ -1,8 +1,10 @@
 """The spine in one piece: an event in, a next-best action out, an outcome back, on everything `rapport up` starts."""
 
 import asyncio
+import http.client
 import json
 import threading
+import time
 from typing import Any
 
 import httpx
@@ -20,6 +22,7 @@ from infra.rejects import Reject, list_rejects
 from infra.topics import decision_key
 from tests.e2e.stack import Stack, until
 
+HTTPX_KEEPS_S = 5.5
 TRAITS = {"plan": "premium", "country": "US", "tenure_months": 30}
 
 
@@ -65,6 +68,18 @@ def test_signing_in_joins_what_was_anonymous(stack: Stack) -> None:
     assert {i["type"] for i in joined["identifiers"]} == {"user_id", "anonymous_id"}
     assert joined["profile_id"] == stack.profile("user_id:l-1")["profile_id"]
     assert stack.ask("GET", f"/v1/profiles/profile_id:{before['profile_id']}")["profile_id"] == joined["profile_id"]
+
+
+def test_an_idle_connection_outlives_what_clients_keep(stack: Stack) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection.auto_open = 0
+    connection.connect()
+    for pause in (HTTPX_KEEPS_S, 0):
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read() != b"") == (200, True)
+        time.sleep(pause)
+    connection.close()
 
 
 def test_somebody_unknown_gets_an_answer(stack: Stack) -> None:
