@@ -160,9 +160,16 @@ def route_template(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
+def unforeseen(request: Request, error: Exception) -> Problem:
+    """A 500 without details. The log gets the place in the code, not the message: an exception's text may hold what
+    the caller sent."""
+    where = "".join(traceback.format_tb(error.__traceback__)[-4:])
+    log.error("%s in %s, trace %s\n%s", type(error).__name__, route_template(request.scope), trace_id(request), where)
+    return Problem(500, "internal", "something failed on our side; try again, and report the trace_id if it stays")
+
+
 class LastResort:
-    """What nobody expected becomes a 500 without details. The log gets the place in the code, not the message: an
-    exception's text may hold what the caller sent."""
+    """What nobody expected gets an answer all the same."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -182,8 +189,6 @@ class LastResort:
             await self._app(scope, receive, watched)
         except Exception as error:  # noqa: BLE001 - the shell's last line
             request = Request(scope)
-            where = "".join(traceback.format_tb(error.__traceback__)[-4:])
-            log.error("%s in %s, trace %s\n%s", type(error).__name__, route_template(scope), trace_id(request), where)
+            problem = unforeseen(request, error)
             if not started:
-                message = "something failed on our side; try again, and report the trace_id if it stays"
-                await answer(request, Problem(500, "internal", message))(scope, receive, send)
+                await answer(request, problem)(scope, receive, send)

@@ -82,9 +82,14 @@ async def decide(request: Request) -> Response:
     """Rank the actions of a placement for a person. Somebody unknown is decided on context alone."""
     serving = serving_of(request)
     record = await serving.decide(await read_json(request, _ASK))
+    _note(request, serving, record)
+    return json_answer(record.answer)
+
+
+def _note(request: Request, serving: Serving, record: DecisionRecord) -> None:
+    """A line of the audit where a person asks; machines ask hundreds of times a second."""
     if asks_in_person(request.state.key, credential(request)):
         noted_if_about_somebody(serving.world, request.state.key, record)
-    return json_answer(record.answer)
 
 
 class Lines(Response):
@@ -121,19 +126,23 @@ def _read(line: bytes) -> DecisionAsk | Refused:
         return Refused("malformed_json", "the line is not a JSON object")
 
 
-async def _decided(serving: Serving, asks: list[DecisionAsk]) -> list[DecisionRecord | Refused]:
+async def _decided(serving: Serving, request: Request, asks: list[DecisionAsk]) -> list[DecisionRecord | Refused]:
     if not asks:
         return []
     try:
-        return await serving.decide_many(asks)
+        decided = await serving.decide_many(asks)
+        for one in decided:
+            if isinstance(one, DecisionRecord):
+                _note(request, serving, one)
+        return decided
     except Unavailable as error:
         return [Refused("unavailable", f"{error}; send this row again")] * len(asks)
 
 
-async def _lines(serving: Serving, chunk: list[Row]) -> bytes:
+async def _lines(serving: Serving, request: Request, chunk: list[Row]) -> bytes:
     read = [(number, line if isinstance(line, Refused) else _read(line)) for number, line in chunk]
     asks = [one for _, one in read if isinstance(one, DecisionAsk)]
-    decided = iter(await _decided(serving, asks))
+    decided = iter(await _decided(serving, request, asks))
     lines = (_line(number, one if isinstance(one, Refused) else next(decided)) for number, one in read)
     return b"\n".join(lines) + b"\n"
 
@@ -143,7 +152,7 @@ async def _answers(serving: Serving, request: Request) -> AsyncGenerator[bytes]:
     waiting: deque[asyncio.Task[bytes]] = deque()
     try:
         async for chunk in chunks(rows(request), CHUNK):
-            waiting.append(asyncio.create_task(_lines(serving, chunk)))
+            waiting.append(asyncio.create_task(_lines(serving, request, chunk)))
             if len(waiting) == AT_ONCE:
                 yield await waiting.popleft()
         while waiting:

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from api.deps import WorldNow, require
+from api.audit import asks_in_person, noted
+from api.deps import World, WorldNow, credential, require
 from api.documents import answer, json_body, schema_of
 from api.errors import Problem, unavailable
 from api.flags import Targeted, Unevaluable, evaluate, evaluate_all, state_tag, targeted
@@ -26,7 +27,8 @@ from api.schemas_flags import (
     FlagFailure,
     Flags,
 )
-from engine.ports import ApiKey, Unavailable
+from engine.audit import DECISION
+from engine.ports import ApiKey, PersonView, Unavailable
 
 Client = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "admin"))]
 EXAMPLE = {"context": {"targetingKey": "user_id:u-1", "reason": "billing"}}
@@ -102,8 +104,14 @@ async def _read(request: Request) -> FlagAsk:
         raise Unevaluable(PARSE_ERROR, "the body is not JSON; send a JSON object in UTF-8") from error
 
 
-async def _who(request: Request, world: WorldNow) -> Targeted:
+async def _who(request: Request, world: World) -> Targeted:
     return await targeted(await _read(request), world)
+
+
+def _note(request: Request, world: World, key: ApiKey, view: PersonView) -> None:
+    """One line of the audit for all flags of somebody known, where a person asks."""
+    if view.known and asks_in_person(key, credential(request)):
+        noted(world, key, DECISION, view.profile_id)
 
 
 @router.post(
@@ -114,11 +122,14 @@ async def _who(request: Request, world: WorldNow) -> Targeted:
     openapi_extra=json_body(FlagAsk, EXAMPLE),
 )
 async def evaluate_flag(
-    request: Request, key: Annotated[str, Path(examples=["web"])], _key: Client, world: WorldNow
+    request: Request, key: Annotated[str, Path(examples=["web"])], asker: Client, world: WorldNow
 ) -> Response:
     """OFREP single evaluation. The value of a placement is its winning action with the decision's id; without `value`
     the caller's default applies."""
-    return json_answer(await evaluate(key, await _who(request, world), serving_of(request)), headers=PRIVATE)
+    who = await _who(request, world)
+    flag = await evaluate(key, who, serving_of(request))
+    _note(request, world, asker, who.view)
+    return json_answer(flag, headers=PRIVATE)
 
 
 @router.post(
@@ -129,11 +140,13 @@ async def evaluate_flag(
     openapi_extra=json_body(FlagAsk, EXAMPLE),
 )
 async def evaluate_flags(
-    request: Request, _key: Client, world: WorldNow, if_none_match: Annotated[str | None, Header()] = None
+    request: Request, asker: Client, world: WorldNow, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """OFREP bulk evaluation, for clients that keep the answer. 304 decides and logs nothing."""
     who, serving = await _who(request, world), serving_of(request)
     tag = state_tag(who, serving)
     if is_current(if_none_match, tag):
         return not_modified(tag)
-    return json_answer(await evaluate_all(who, serving), headers={"ETag": tag, **PRIVATE})
+    flags = await evaluate_all(who, serving)
+    _note(request, world, asker, who.view)
+    return json_answer(flags, headers={"ETag": tag, **PRIVATE})

@@ -17,7 +17,7 @@ from api.audit import noted
 from api.deps import World, WorldNow, require
 from api.documents import answer, problems
 from api.erased import erased_at
-from api.errors import Problem, unavailable
+from api.errors import Problem, unavailable, unforeseen
 from api.link_pages import form_fields, language
 from api.preference_page import (
     channel_choices,
@@ -99,7 +99,7 @@ def _page(request: Request, name: str, values: Mapping[str, Any], status: int = 
     return render(f"preferences/{name}.html", {**shared, **values}, status)
 
 
-def _problem_of(error: Exception) -> Problem:
+def _problem_of(request: Request, error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -107,7 +107,7 @@ def _problem_of(error: Exception) -> Problem:
         return Problem(404, "unknown_link", "this is no link of ours; use it whole, as the message has it")
     if isinstance(error, HTTPException):
         return Problem(error.status_code, "request_failed", "the request cannot be served", headers=error.headers)
-    return unavailable(str(error))
+    return unavailable(str(error)) if isinstance(error, Unavailable) else unforeseen(request, error)
 
 
 def _told(problem: Problem, words: Words) -> dict[str, Any]:
@@ -133,8 +133,8 @@ class PageRoute(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 return await handler(request)
-            except (Problem, HTTPException, RequestValidationError, Unavailable) as error:
-                problem = _problem_of(error)
+            except Exception as error:  # noqa: BLE001 - what nobody expected is a page too
+                problem = _problem_of(request, error)
                 page = _page(request, "told", _told(problem, WORDS[_spoken(request)]), problem.status)
                 page.headers.update(problem.headers)
                 return page

@@ -4,11 +4,17 @@ import re
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
-from engine.ports import Entry
+from engine.audit import Read
+from engine.ports import Entry, Unavailable
 from tests.api.seed import ANN, decide, grant, seed
 from tests.api.world import ADMIN, AGENT, NOW, Rig
+
+ROWS = b"""{"profile": "user_id:u-1", "placement": "agent_desktop"}
+{"profile": "user_id:nobody", "placement": "agent_desktop"}"""
+FLAGS, WHO = "/ofrep/v1/evaluate/flags", {"context": {"targetingKey": ANN}}
 
 
 async def audit(rig: Rig, **wanted: Any) -> list[dict[str, Any]]:
@@ -104,10 +110,36 @@ async def test_a_decision_that_a_machine_asks_for_leaves_no_line() -> None:
     for key in ("marketer-key", "engineer-key", ADMIN):
         async with rig.client(key) as client:
             await decide(client)
-    row = b'{"profile": "user_id:u-1", "placement": "agent_desktop"}'
     async with rig.client("marketer-key") as client:
-        assert (await client.post("/v1/decisions/bulk", content=row)).status_code == 200
+        assert (await client.post("/v1/decisions/bulk", content=ROWS)).status_code == 200
+        assert (await client.post(FLAGS, json=WHO)).status_code == 200
+        assert (await client.post(f"{FLAGS}/web", json=WHO)).status_code == 200
     assert await audit(rig) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [("/v1/decisions/bulk", {"content": ROWS}), (FLAGS, {"json": WHO}), (f"{FLAGS}/web", {"json": WHO})],
+)
+async def test_an_agent_s_key_leaves_a_line_for_bulk_and_for_flags_too(path: str, sent: Any) -> None:
+    rig = await seeded()
+    async with rig.client(AGENT) as client:
+        answer = await client.post(path, **sent)
+    assert (answer.status_code, "error" in answer.text) == (200, False)
+    assert [(line["what"], line["who"]) for line in await audit(rig, profile=ANN)] == [("decision", "desk")]
+    assert len(await audit(rig)) == 1
+
+
+async def test_what_cannot_be_noted_is_not_shown_in_bulk() -> None:
+    rig = await seeded()
+
+    def full(read: Read) -> None:
+        raise Unavailable("the audit cannot be written")
+
+    rig.reads.note = full  # type: ignore[method-assign]
+    async with rig.client(AGENT) as client:
+        answer = await client.post("/v1/decisions/bulk", content=ROWS)
+    assert [orjson.loads(line)["error"]["code"] for line in answer.content.splitlines()] == ["unavailable"] * 2
 
 
 @pytest.mark.parametrize(("key", "who"), [(AGENT, "desk"), ("marketer-key", "campaigns"), (ADMIN, "first-admin")])

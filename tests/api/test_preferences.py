@@ -1,6 +1,7 @@
 """The preference page over HTTP: what its buttons write, which text a yes proves, and what a person reads where
 something does not go."""
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -317,6 +318,22 @@ async def test_a_store_that_is_away_is_told_as_a_page(rig: Rig, part: str) -> No
     await gone.aclose()
     is_a_page(answer, 503, "Das geht gerade nicht")
     assert answer.headers["retry-after"].isdigit()
+
+
+async def test_what_nobody_expected_is_told_as_a_page_and_logged_without_its_text(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, mail = await link(rig), "ann@example.org"
+
+    async def broken(_identity: str) -> None:
+        raise RuntimeError(mail)
+
+    monkeypatch.setattr(rig.world.people, "person", broken)
+    with caplog.at_level(logging.ERROR, "rapport.api"):
+        async with rig.client() as client:
+            is_a_page(await client.get(f"{where}?lang=de"), 500, "Das geht gerade nicht")
+    assert "RuntimeError in /preferences/{token}, trace" in caplog.text
+    assert mail not in caplog.text
 
 
 async def test_the_copy_is_kept_by_no_cache(rig: Rig, anybody: httpx.AsyncClient) -> None:
