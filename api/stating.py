@@ -11,7 +11,7 @@ from api.deps import World
 from api.errors import Problem
 from engine.consent import Consent, Held, country_of
 from engine.ports import Circumstances, ConsentChange, PersonView, Stale
-from engine.statement import Subject, outlook, widened
+from engine.statement import Subject, agreed_to, outlook, widened
 
 Saying = Callable[[Subject], Mapping[str, ConsentChange]]
 LOOKS = 4
@@ -25,8 +25,8 @@ def sends_gpc(request: Request) -> bool:
 async def state(world: World, identity: str, saying: Saying, told: Circumstances) -> Consent:
     """Write what `saying` makes of the person, if anything; returns the consent as it is then.
 
-    What widens is written only onto what was read, what narrows always. Raises a 409 problem where others keep
-    changing the same consent.
+    A yes and what widens are written only onto what was read, what narrows always. Raises a 409 problem where others
+    keep changing the same consent.
     """
     with world.way.first():
         return await _stated(world, identity, saying, told)
@@ -60,5 +60,5 @@ def _circumstances(
     before = consent_of(view, policy, world.clock())
     after = outlook(Subject(view.members, view.held, before), written, policy, country_of(view.profile), world.clock())
     versions = {m: view.held[m].version if m in view.held else 0 for m in view.members}
-    expected = versions if widened(before, after) else None
+    expected = versions if widened(before, after) or agreed_to(written) else None
     return msgspec.structs.replace(told, jurisdiction=before.jurisdiction, expected=expected)

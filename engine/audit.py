@@ -36,8 +36,12 @@ class Sought(msgspec.Struct, frozen=True):
 class Reads(Protocol):
     """Keeps the trail. A line is on its way when `note` returns and is kept before the process ends in good order."""
 
+    def ready(self) -> None:
+        """Raises `Unavailable` while too many lines wait to be kept: what cannot be read unseen is not even made."""
+        ...
+
     def note(self, read: Read) -> None:
-        """Raises `Unavailable` while too many lines wait to be kept: nobody reads unseen."""
+        """Raises `Unavailable` like `ready`: nobody reads unseen."""
         ...
 
     async def sought(self, sought: Sought) -> list[tuple[int, Read]]:

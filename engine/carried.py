@@ -76,14 +76,16 @@ def _mode(consent: Mapping[str, Any], modes: Mapping[str, tuple[str, ...]]) -> A
 
 def _managed(rudder: Mapping[str, Any], forms: Forms) -> dict[str, bool]:
     """Ids are case-sensitive; one that is allowed and denied is denied. Where several stand for one purpose, all must
-    be allowed, with the strategy `or` one."""
+    be allowed, with the strategy `or` one; while one of them is neither, nothing is said."""
     denied = dict.fromkeys(_texts(rudder.get("deniedConsentIds")))
     allowed = [name for name in _texts(rudder.get("allowedConsentIds")) if name not in denied]
     named = [*((name, True) for name in allowed), *((name, False) for name in denied)]
     answers = dict.fromkeys(answer for name, yes in named for answer in forms.read(name, yes=yes))
     if rudder.get("resolutionStrategy") == "or":
         return {purpose: (purpose, True) in answers for purpose, _ in answers}
-    return _strictest(answers)
+    spoken = {*allowed, *denied}
+    silent = {purpose for name, purpose in forms.categories.items() if name not in spoken}
+    return {purpose: yes for purpose, yes in _strictest(answers).items() if not (yes and purpose in silent)}
 
 
 def _texts(value: Any) -> Iterator[str]:

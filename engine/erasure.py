@@ -9,7 +9,9 @@ from engine.events import OWN_SOURCE, Event
 from engine.identifiers import IdentityRules
 from engine.identity import Claim, Edge, Edges, Said, components, pair, types_of, with_claim, with_claims
 from engine.profile import Fragment, State
+from engine.signals import DAY
 
+LINK_DAYS = 14
 FORGET, ERASE = "forget", "erase"
 ERASED = "erased"
 KEPT_KINDS = (FORGET, ERASE)
@@ -31,6 +33,12 @@ def before_of(event: Event) -> int:
     """The moment (ms) before which everything goes; 0 where the record names none."""
     named = event.properties.get("before")
     return named if isinstance(named, int) and not isinstance(named, bool) else 0
+
+
+def known_until(before: int, lateness_ms: int) -> int:
+    """Until when (ms) it is known that somebody was erased: as long as an event can be late, or a preference link of
+    before has not expired, which must not open whoever comes after."""
+    return before + max(lateness_ms, LINK_DAYS * DAY)
 
 
 def is_suppressed(fragment: Fragment, event: Event) -> bool:

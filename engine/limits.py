@@ -30,13 +30,13 @@ def quiet_hours(settings: Mapping[str, str]) -> frozenset[int]:
 # asked for every candidate of a decision, and mostly for the same few texts
 @lru_cache(maxsize=1024)
 def _limits(said: str) -> tuple[tuple[int, str], ...]:
-    parts = [one.partition("/") for one in said.split(_AND)]
+    parts = [one.strip().partition("/") for one in said.split(_AND)]
     return tuple((int(most), window) for most, _, window in parts if most.isdigit() and window in WINDOWS)
 
 
 @lru_cache(maxsize=1024)
 def _quiet(said: str) -> frozenset[int]:
-    return frozenset(hour for one in said.split(_AND) for hour in _hours(one))
+    return frozenset(hour for one in said.split(_AND) for hour in _hours(one.strip()))
 
 
 def _hours(said: str) -> Iterable[int]:
@@ -44,7 +44,7 @@ def _hours(said: str) -> Iterable[int]:
     if not (start[:2].isdigit() and end[:2].isdigit()):
         return ()
     first, last = int(start[:2]), int(end[:2]) + (end[3:] > "00")
-    return range(first, last) if first <= last else (*range(first, 24), *range(last))
+    return range(first, last) if start <= end else (*range(first, 24), *range(last))
 
 
 def loosened(before: Mapping[str, str], after: Mapping[str, str]) -> bool:

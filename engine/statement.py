@@ -28,8 +28,6 @@ from engine.limits import loosened
 from engine.ports import ConsentChange, PersonView
 
 WITHDRAWN = "withdrawn"
-
-
 BROWSER = "gpc:"
 
 
@@ -256,6 +254,11 @@ def widened(before: Consent, after: Consent) -> bool:
         for channel, topics in before.preferences.items()
         for topic in topics
     )
+
+
+def agreed_to(written: Mapping[str, ConsentChange]) -> bool:
+    """Whether a yes is written at all. One that widens nothing onto what was read may undo a withdrawal made since."""
+    return any(said.status == GRANTED for change in written.values() for said in change.statements.values())
 
 
 def replacing(consent: Consent, named: Mapping[str, bool | None]) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.erasure import Forgotten, forget_event
+from engine.erasure import Forgotten, forget_event, known_until
 from engine.erasure_job import COMPLETED, IN_PROGRESS, PENDING, Eraser, Job, LogEnd, TrainedOn
 from engine.events import Event
 from infra.archive_erasure import Survey, drop_events, drop_links, has_met, survey
@@ -203,7 +203,7 @@ class Erasing:
             return False
         now = self._reach.clock()
         ends = await self._reach.ends(now)
-        await self._reach.store.forget_later(one.members, one.at + self._reach.lateness_ms)
+        await self._reach.store.forget_later(one.members, known_until(one.at, self._reach.lateness_ms))
         await self._reach.jobs.save(msgspec.structs.replace(job, status=COMPLETED, completed_at=now, log=ends))
         log.info("erasure %s is completed", job.id)
         return True

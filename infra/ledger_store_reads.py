@@ -55,9 +55,12 @@ class SqlReads:
         self._task: asyncio.Task[None] | None = None
         up_to_date(engine)
 
-    def note(self, read: Read) -> None:
+    def ready(self) -> None:
         if len(self._waiting) >= MOST_WAITING:
             raise Unavailable("reads cannot be recorded at the moment, so nothing about persons is read")
+
+    def note(self, read: Read) -> None:
+        self.ready()
         self._waiting.append(read)
 
     async def sought(self, sought: Sought) -> list[tuple[int, Read]]:

@@ -16,7 +16,7 @@ from engine.ledger import Head, Row, admitted, appended, drafts_of, row_of_event
 from engine.ports import PLAIN, Circumstances, ConsentChange, PersonView, Stored
 from engine.profile import Fragment
 from engine.records import DecisionRecord, Position, decode_decision, partition_of
-from engine.statement import carried_by, spread, taken
+from engine.statement import BROWSER, carried_by, spread, taken
 from engine.step import Rules, advance
 from features.cross import summed
 
@@ -152,6 +152,8 @@ class MemoryState:
         for one in carried_by(event):
             repeated = self._said.get((event.home, one.memory)) is False
             self._said[event.home, one.memory] = one.yes
+            if one.statement.explicit and one.yes:
+                self._said.pop((event.home, f"{BROWSER}{one.purpose}"), None)
             if not one.statement.explicit and (one.yes or repeated):
                 continue
             covers = tuple(dict.fromkeys((*one.statement.covers, *members))) if one.statement.covers else ()

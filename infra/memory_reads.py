@@ -9,6 +9,9 @@ class MemoryReads:
     def __init__(self) -> None:
         self.kept: list[Read] = []
 
+    def ready(self) -> None:
+        """A list takes any number."""
+
     def note(self, read: Read) -> None:
         self.kept.append(read)
 

@@ -29,7 +29,8 @@ from infra.topics import (
 # watermark found (so that a refused worker can tell whether its own write already landed), the tail's length and what
 # news of consent was heard, which also stays beside the watermark, as does the batch's first offset `f`: whoever does
 # the batch's effects again must know both. `l:<memory>` remembers the last thing an event said: repeating it says
-# nothing. A no counts at once, as a row on its way to the ledger; a yes waits until the ledger has it.
+# nothing. A no counts at once, as a row on its way to the ledger; a yes waits until the ledger has it, and tells that
+# the browser does not opt out any more: when it does again, that is news.
 _APPLY = """
 local w = redis.call('HMGET', KEYS[1], 'i', 'o', 'g')
 local inc, off = tonumber(w[1] or '0'), tonumber(w[2] or '-1')
@@ -57,6 +58,7 @@ while a <= last do
     heard[#heard + 1] = ARGV[a + 5]
   end
   redis.call('HSET', key, 'l:' .. memory, said)
+  if explicit == '1' and said == '1' then redis.call('HDEL', key, 'l:gpc:' .. memory) end
   k = k + 1; a = a + 6
 end
 local packed = ''

@@ -5,7 +5,8 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -41,17 +42,16 @@ def do_without(absent: Absent) -> NoReturn:
 @contextmanager
 def running(start: Start, data_dir: Path) -> Iterator[RunningServer]:
     """The server while the block runs; skips when it is absent, fails instead when RAPPORT_REQUIRE_SERVERS is 1."""
-    loop = asyncio.new_event_loop()
-    try:
-        server = loop.run_until_complete(start(data_dir))
-    except Absent as absent:
-        loop.close()
-        do_without(absent)
-    try:
-        yield server
-    finally:
-        loop.run_until_complete(server.stop())
-        loop.close()
+    # in a thread of its own, because a test's fixture may ask for a server while the test's loop runs
+    with ThreadPoolExecutor(1) as own, closing(asyncio.new_event_loop()) as loop:
+        try:
+            server = own.submit(loop.run_until_complete, start(data_dir)).result()
+        except Absent as absent:
+            do_without(absent)
+        try:
+            yield server
+        finally:
+            own.submit(loop.run_until_complete, server.stop()).result()
 
 
 @pytest.fixture(scope="session")

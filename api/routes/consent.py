@@ -1,6 +1,7 @@
 """A person's consent over HTTP: read it, change a part, replace the whole. A withdrawal is never kept waiting; what
 widens needs to know what it changes. Which statement is written where, `engine.statement` says."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 from zoneinfo import available_timezones
@@ -18,12 +19,12 @@ from api.representation import PRIVATE, is_current, is_expected, json_answer, no
 from api.routes.profiles import Ref
 from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
 from api.serving import reference
-from api.stating import after, sends_gpc
+from api.stating import LOOKS, after, sends_gpc
 from engine.audit import CONSENT
 from engine.consent import CONTRACT, GRANTED, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
 from engine.signals import WAYS
-from engine.statement import Subject, Wish, answer_of, changes, outlook, replacing, widened
+from engine.statement import Subject, Wish, agreed_to, answer_of, changes, outlook, replacing, widened
 
 router = APIRouter(prefix="/v1/profiles", tags=["consent"])
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "preference_center", "auditor", "admin"))]
@@ -110,7 +111,11 @@ class Change:
     async def carry_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         """Check, write under every member concerned, and answer what holds now."""
         with self._world.way.first():
-            return await self._carried_out(ref, asked, whole=whole)
+            for _ in range(LOOKS):
+                # who answered since this was read may have made it a change that needs If-Match, or one against it
+                with contextlib.suppress(Stale):
+                    return await self._carried_out(ref, asked, whole=whole)
+        raise Problem(409, "consent_contested", "somebody else keeps changing this consent; read it and try again")
 
     async def _carried_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         view = await self._world.people.person(reference(self._world, ref).id)
@@ -124,25 +129,24 @@ class Change:
         written = changes(subject, self._wish(asked, purposes))
         wanted = outlook(subject, written, self._policy, country_of(view.profile), self._world.clock())
         self._check_version(consent, wanted)
-        states = await self._write(written, subject, widened(consent, wanted)) if written else {}
+        onto_read = widened(consent, wanted) or agreed_to(written)
+        states = await self._write(written, subject, onto_read=onto_read) if written else {}
         view = await after(self._world, view, states)
         # the answer shows everything else they said, too
         noted_if_kept(self._world, self._key, CONSENT, view)
         return self._told(view)
 
-    async def _write(self, written: Mapping[str, ConsentChange], subject: Subject, widening: bool) -> dict[str, Held]:  # noqa: FBT001 reason: a fact, no choice
-        """The condition is checked again where it is written: somebody may have answered since it was read."""
+    async def _write(
+        self, written: Mapping[str, ConsentChange], subject: Subject, *, onto_read: bool
+    ) -> dict[str, Held]:
+        """Raises `Stale` where it is to be written onto what was read, and somebody has answered since."""
         versions = {m: subject.held[m].version if m in subject.held else 0 for m in subject.members}
         told = Circumstances(
             who=self._key.name,
             jurisdiction=subject.consent.jurisdiction,
-            expected=versions if widening else None,
+            expected=versions if onto_read else None,
         )
-        try:
-            return await self._world.consents.write(written, told)
-        except Stale as stale:
-            message = "the consent has changed since it was read; read it again and decide on what it says now"
-            raise Problem(412, "stale_version", message) from stale
+        return await self._world.consents.write(written, told)
 
     def _wish(self, asked: ConsentPatch | ConsentDocument, purposes: dict[str, bool]) -> Wish:
         settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}

@@ -81,9 +81,17 @@ def serving_of(request: Request) -> Serving:
 async def decide(request: Request) -> Response:
     """Rank the actions of a placement for a person. Somebody unknown is decided on context alone."""
     serving = serving_of(request)
-    record = await serving.decide(await read_json(request, _ASK))
+    ask = await read_json(request, _ASK)
+    _ready(request, serving)
+    record = await serving.decide(ask)
     _note(request, serving, record)
     return json_answer(record.answer)
+
+
+def _ready(request: Request, serving: Serving) -> None:
+    """A decision is logged and counts when it is made, so it is not made where it could not be noted."""
+    if asks_in_person(request.state.key, credential(request)):
+        serving.world.reads.ready()
 
 
 def _note(request: Request, serving: Serving, record: DecisionRecord) -> None:
@@ -130,6 +138,7 @@ async def _decided(serving: Serving, request: Request, asks: list[DecisionAsk]) 
     if not asks:
         return []
     try:
+        _ready(request, serving)
         decided = await serving.decide_many(asks)
         for one in decided:
             if isinstance(one, DecisionRecord):

@@ -113,6 +113,7 @@ async def show_customer(request: Request, key: Agent, world: WorldNow) -> Respon
 async def show_actions(request: Request, key: Agent, world: WorldNow) -> Response:
     """A decision of ours at the agent's desk, as a part of the page."""
     ask = await read_json(request, _ASK)
+    world.reads.ready()
     record = await serving_of(request).decide(DecisionAsk(ask.profile, PLACEMENT, ask.context))
     noted_if_about_somebody(world, key, record)
     titles = {action.id: action.title for action in world.now.catalogue.actions.values()}

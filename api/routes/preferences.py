@@ -41,6 +41,7 @@ from api.stating import state
 from api.templates import HEADERS, render
 from engine.audit import LINK
 from engine.consent import CONTRACT
+from engine.erasure import LINK_DAYS
 from engine.erasure_job import Job
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Unavailable
 from engine.signals import DAY, REACHED_BY
@@ -50,7 +51,6 @@ router = APIRouter(tags=["preferences"])
 Maker = Annotated[ApiKey, Depends(require("preference_center", "admin"))]
 Token = Annotated[str, Path(max_length=1024)]
 USE = "preferences"
-DAYS = 14
 THE_PERSON = "the person"
 LONGEST_FIELD = 200
 TO_KEEP_PRIVATE = {name: HEADERS[name] for name in ("Cache-Control", "Referrer-Policy", "X-Content-Type-Options")}
@@ -77,7 +77,7 @@ async def make_link(request: Request, ref: Ref, key: Maker, world: WorldNow) -> 
     named = reference(world, ref)
     noted(world, key, LINK, (await world.people.person(named.id)).profile_id)
     now = world.clock()
-    until = now + DAYS * DAY
+    until = now + LINK_DAYS * DAY
     token = seal(world.secret, USE, msgspec.msgpack.encode(Claim(named.id, named.type, until, now)))
     made = PreferenceLink(f"{link_base(request, world)}/preferences/{token}", iso(until))
     return json_answer(made, headers=PRIVATE)

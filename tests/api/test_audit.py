@@ -7,7 +7,6 @@ import httpx
 import orjson
 import pytest
 
-from engine.audit import Read
 from engine.ports import Entry, Unavailable
 from tests.api.seed import ANN, decide, grant, seed
 from tests.api.world import ADMIN, AGENT, NOW, Rig
@@ -130,16 +129,30 @@ async def test_an_agent_s_key_leaves_a_line_for_bulk_and_for_flags_too(path: str
     assert len(await audit(rig)) == 1
 
 
-async def test_what_cannot_be_noted_is_not_shown_in_bulk() -> None:
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/v1/decisions", {"json": {"profile": ANN, "placement": "agent_desktop"}}),
+        ("/v1/decisions/bulk", {"content": ROWS}),
+        (FLAGS, {"json": WHO}),
+        (f"{FLAGS}/web", {"json": WHO}),
+    ],
+)
+async def test_what_cannot_be_noted_is_not_decided(path: str, sent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = await seeded()
 
-    def full(read: Read) -> None:
+    def full() -> None:
         raise Unavailable("the audit cannot be written")
 
-    rig.reads.note = full  # type: ignore[method-assign]
+    monkeypatch.setattr(rig.reads, "ready", full)
+    before = len(list(rig.events()))
     async with rig.client(AGENT) as client:
-        answer = await client.post("/v1/decisions/bulk", content=ROWS)
-    assert [orjson.loads(line)["error"]["code"] for line in answer.content.splitlines()] == ["unavailable"] * 2
+        answer = await client.post(path, **sent)
+    if path.endswith("bulk"):
+        assert [orjson.loads(line)["error"]["code"] for line in answer.content.splitlines()] == ["unavailable"] * 2
+    else:
+        assert answer.status_code == 503
+    assert len(list(rig.events())) == before
 
 
 @pytest.mark.parametrize(("key", "who"), [(AGENT, "desk"), ("marketer-key", "campaigns"), (ADMIN, "first-admin")])

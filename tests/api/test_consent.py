@@ -46,6 +46,25 @@ async def test_widening_needs_to_know_what_it_changes(client: httpx.AsyncClient)
     assert done.headers["etag"] == (await client.get(PATH)).headers["etag"] != current
 
 
+async def test_a_repeated_yes_does_not_undo_a_withdrawal_made_meanwhile(
+    rig: Rig, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It widens nothing onto what it read, and its clock is ahead of the withdrawal's."""
+    await grant(client, "marketing")
+    write, no = rig.world.consents.write, {"purposes": {"marketing": False}}
+
+    async def late(changes: Any, told: Any) -> Any:
+        monkeypatch.undo()
+        assert (await client.patch(PATH, json=no)).status_code == 200
+        rig.clock.at += 1
+        return await write(changes, told)
+
+    monkeypatch.setattr(rig.world.consents, "write", late)
+    again = await client.patch(PATH, json={"purposes": {"marketing": True}, "text_version": "another"})
+    assert (again.status_code, again.json()["code"]) == (428, "precondition_required")
+    assert status((await client.get(PATH)).json(), "marketing") == "withdrawn"
+
+
 @pytest.mark.parametrize("headers", [{}, {"If-Match": '"of yesterday"'}])
 async def test_nothing_blocks_a_withdrawal(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
     await grant(client, "marketing")

@@ -253,6 +253,13 @@ def test_several_rudderstack_ids_for_one_purpose(strategy: str | None, yes: bool
     assert carried_consent({"consentManagement": said}, Forms({"a": "p", "b": "p"})) == {"p": yes}
 
 
+def test_a_rudderstack_id_that_is_neither_allowed_nor_denied_keeps_its_purpose_shut() -> None:
+    forms = Forms({"a": "p", "b": "p", "c": "q"})
+    said = {"allowedConsentIds": ["a", "c"], "resolutionStrategy": "and"}
+    assert carried_consent({"consentManagement": said}, forms) == {"q": True}
+    assert carried_consent({"consentManagement": {**said, "resolutionStrategy": "or"}}, forms) == {"p": True, "q": True}
+
+
 def test_an_id_that_is_allowed_and_denied_is_denied() -> None:
     said = {"allowedConsentIds": ["a"], "deniedConsentIds": ["a"], "resolutionStrategy": "or"}
     assert carried_consent({"consentManagement": said}, Forms({"a": "p"})) == {"p": False}

@@ -3,10 +3,11 @@
 import random
 
 import msgspec
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.erasure import ERASED, Forgotten, Links, before_of, erase_event, forget_event, learn
+from engine.erasure import ERASED, LINK_DAYS, Forgotten, Links, before_of, erase_event, forget_event, known_until, learn
 from engine.events import Event
 from engine.identifiers import IdentityRules
 from engine.identity import NEGATIVE, OBSERVED, POSITIVE, Claim, components
@@ -170,3 +171,8 @@ def test_what_was_said_after_it_makes_a_new_person() -> None:
     assert links.erasure_of("e1") == Forgotten(
         "job", "u1", WISH.at, {"u1": "user_id", "e1": "email"}, links.forgotten["job"].past
     )
+
+
+@pytest.mark.parametrize("days", [1, 7, 30])
+def test_an_erasure_is_known_while_an_event_can_be_late_or_a_link_of_before_lives(days: int) -> None:
+    assert known_until(5, days * DAY) == 5 + max(days, LINK_DAYS) * DAY

@@ -104,6 +104,23 @@ async def test_an_explicit_change_widens_for_the_whole_person(bed: Bed) -> None:
     assert (await statuses(bed))["marketing"] == "granted"
 
 
+async def test_a_browser_that_opts_out_again_after_a_yes_is_heard(bed: Bed) -> None:
+    partition = bed.partition()
+
+    def page(minute: int) -> bytes:
+        return record(msgspec.structs.replace(event(minute=minute), browser=("marketing",)))
+
+    await partition.take(0, page(1))
+    yes = event(minute=2, event=CONSENT_CHANGED, consent={"marketing": True})
+    await partition.take(1, record(msgspec.structs.replace(yes, explicit=True)))
+    assert (await statuses(bed))["marketing"] == "granted"
+    await partition.take(2, page(3))
+    assert (await statuses(bed))["marketing"] == "denied"
+    rows = len(await bed.consents.history([ANN]))
+    await partition.take(3, page(4))
+    assert len(await bed.consents.history([ANN])) == rows
+
+
 async def test_at_the_same_moment_the_no_stands(bed: Bed) -> None:
     yes = event(event=CONSENT_CHANGED, messageId="yes", consent={"marketing": True})
     no = event(event=CONSENT_CHANGED, messageId="no", consent={"marketing": False})
