@@ -19,6 +19,8 @@ REFUSALS = frozenset({"denied", "withdrawn", "objected"})
 CONTRACT, LEGITIMATE_INTERESTS = "contract", "legitimate_interests"
 OBJECTED, EXPIRED = "objected", "expired"
 RESTRICTION = "restriction"
+# what is held where the ledger's rows cannot be read: nobody said it, so it spreads to nobody and ends when they can
+CLOSED = "closed"
 DAY = 86_400_000
 STRICT = "strict"
 EVERY_TOPIC = "all"
@@ -74,6 +76,11 @@ class Held(msgspec.Struct, frozen=True):
     preferences: dict[str, dict[str, bool]] = {}
     settings: dict[str, str] = {}
     version: int = 0
+
+
+def is_restricted(held: Held) -> bool:
+    """Whether data under this identifier is kept and not used."""
+    return bool(held.settings.get(RESTRICTION) or held.settings.get(CLOSED))
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -254,7 +261,7 @@ def resolve(held: Mapping[str, Held], policy: Purposes, country: str | None = No
     moment = _Moment(jurisdiction, at)
     answers = {name: _answer(one, standing(held, name), policy, moment) for name, one in policy.purposes.items()}
     version = sum(h.version for h in held.values())
-    restricted = any(h.settings.get(RESTRICTION) for h in held.values())
+    restricted = any(map(is_restricted, held.values()))
     settings, refusing = _settings(held), _refusing(held.values())
     answers = _objected(answers, policy)
     if restricted:

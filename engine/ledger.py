@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from engine.consent import GRANTED, REFUSALS, RESTRICTION, Held, Statement, standing
+from engine.consent import CLOSED, GRANTED, REFUSALS, RESTRICTION, Held, Statement, is_restricted, standing
 from engine.ports import Circumstances, ConsentChange, Proof, Stale, Unavailable
 from engine.statement import taken
 
@@ -164,7 +164,7 @@ def held_or_closed(rows: Iterable[Row]) -> dict[str, Held]:
         except Damaged:
             found[row.subject] = msgspec.structs.replace(held, version=row.seq)
             lost.add(row.subject)
-    closed = {i: {**found[i].settings, RESTRICTION: "1"} for i in lost}
+    closed = {i: {**found[i].settings, CLOSED: "1"} for i in lost}
     return {**found, **{i: msgspec.structs.replace(found[i], settings=settings) for i, settings in closed.items()}}
 
 
@@ -212,7 +212,7 @@ def refusing(held: Mapping[str, Held]) -> frozenset[str]:
     used at all."""
     named = {purpose for one in held.values() for purpose in one.statements}
     refused = {p for p in named if any(said.status in REFUSALS for said in standing(held, p))}
-    restricted = any(one.settings.get(RESTRICTION) for one in held.values())
+    restricted = any(map(is_restricted, held.values()))
     return frozenset(refused | {RESTRICTION}) if restricted else frozenset(refused)
 
 

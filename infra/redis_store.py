@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from engine.consent import Held
+from engine.consent import CLOSED, Held
 from engine.identity import Person
 from engine.ports import ConsentChange, PersonView, Unavailable
 from engine.records import DecisionRecord, decode_decision, partition_of
@@ -223,11 +223,13 @@ class RedisPeople:
         return views if self._truth is None else await self._proven(self._truth, views, parts)
 
     async def _proven(self, truth: Believed, views: list[PersonView], parts: Parts) -> list[PersonView]:
-        """The views with what the ledger says, where a row is on its way to it or Redis may have forgotten some. While
-        the ledger does not answer, refusals on their way count as they stand; a Redis that forgot is not believed."""
+        """The views with what the ledger says, where a row is on its way to it or could not be read when the key was
+        written, or Redis may have forgotten some. While the ledger does not answer, refusals on their way count as they
+        stand; a Redis that forgot is not believed."""
         wanted = {m for view in views for m in view.members}
         waiting = {m: rows for m in wanted if (rows := pending_of(parts[m][1]))}
-        asked = frozenset(waiting if truth.believed else wanted)
+        closed = (m for view in views for m, one in view.held.items() if CLOSED in one.settings)
+        asked = frozenset({*waiting, *closed} if truth.believed else wanted)
         if not asked:
             return views
         try:

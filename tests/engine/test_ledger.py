@@ -26,6 +26,7 @@ from engine.ledger import (
     verify,
 )
 from engine.ports import ConsentChange, Stale
+from engine.statement import spread
 
 NO, YES = Statement(DENIED, 10, "page"), Statement(GRANTED, 20, "page", True, ("a", "b"))
 
@@ -187,5 +188,7 @@ def test_whose_row_cannot_be_read_is_restricted_and_nobody_else() -> None:
     with pytest.raises(Damaged):
         held_of(rows)
     found = held_or_closed(rows)
-    assert (found["a"].settings, found["a"].version) == ({"restriction": "1"}, 3)
+    assert (found["a"].settings, found["a"].version) == ({"closed": "1"}, 3)
+    assert refused_by(found) == {"a": {"restriction"}, "b": {"marketing"}}
+    assert spread(["a", "b"], {"a": found["a"], "b": Held()}) == {}
     assert (found["b"].statements, found["b"].settings) == ({"marketing": (NO,)}, {})

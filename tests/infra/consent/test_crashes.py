@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from engine.consent import GRANTED, Statement, resolve
 from engine.ports import ConsentChange, Unavailable
@@ -277,10 +277,13 @@ async def test_a_redis_that_lost_everything_gets_consent_back(forgetful: Forgetf
     await place.close()
 
 
-async def spoil(side: ConsentSide, identity: str) -> None:
-    """Make the rows of one identifier unreadable."""
+async def spoil(side: ConsentSide, identity: str) -> bytes:
+    """Make the row of one identifier unreadable; returns what it said."""
+    mine = ROWS.c.subject == identity
     with side.ledger._engine.begin() as connection:
-        connection.execute(update(ROWS).where(ROWS.c.subject == identity).values(payload=b"{"))
+        said = bytes(connection.execute(select(ROWS.c.payload).where(mine)).scalar_one())
+        connection.execute(update(ROWS).where(mine).values(payload=b"{"))
+    return said
 
 
 async def test_a_damaged_row_keeps_nobody_else_from_being_mended(place: Place) -> None:
@@ -306,7 +309,7 @@ async def test_a_redis_that_restarted_is_believed_again_though_a_row_is_damaged(
     side = await place.opened()
     empty = forgetful.file.stat().st_size
     await side.consents.write({A: yes(1000, A), B: yes(1000, B)})
-    await spoil(side, A)
+    said = await spoil(side, A)
     await forgetful.forget_since(empty)
     assert await allowed(side, B)
     assert await side.truth.catch_up() == 2
@@ -314,6 +317,12 @@ async def test_a_redis_that_restarted_is_believed_again_though_a_row_is_damaged(
     assert await allowed(side, B)
     assert (await consent(side, A)).restricted
     assert not await allowed(side, A)
+    await side.consents.spread([[A, B]])
+    assert [row.how for row in await side.consents.history([B])] == ["request"]
+    with side.ledger._engine.begin() as connection:
+        connection.execute(update(ROWS).where(ROWS.c.subject == A).values(payload=said))
+    assert not (await consent(side, A)).restricted
+    assert await allowed(side, A)
     await place.close()
 
 
