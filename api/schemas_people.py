@@ -126,14 +126,15 @@ class ConsentAnswer(msgspec.Struct, frozen=True):
 
 class ConsentFields(msgspec.Struct, frozen=True):
     """What a change of consent may say besides the purposes themselves. `restricted`: keep the data, do not use it.
-    `frequency` is at most so many contacts in 1, 7 or 30 days; `quiet_hours` begin and end in the person's own zone."""
+    `frequency` is at most so many contacts in 1, 7 or 30 days; `quiet_hours` hold in every zone of the person: those of
+    `time_zone`, several of them with commas, else those of the phone numbers."""
 
     preferences: dict[str, dict[str, bool]] | None = None
     jurisdiction: Annotated[str, Meta(pattern="^(GDPR|US|US-[A-Z]{2}|strict)$")] | None = None
     restricted: bool | None = None
     frequency: Annotated[str, Meta(pattern=FREQUENCY)] | None = None
     quiet_hours: Annotated[str, Meta(pattern=HOURS)] | None = None
-    time_zone: Annotated[str, Meta(max_length=64)] | None = None
+    time_zone: Annotated[str, Meta(max_length=1024)] | None = None
     language: Annotated[str, Meta(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)] | None = None
     source: Annotated[str, Meta(max_length=128)] | None = None
     text_version: Annotated[str, Meta(max_length=128)] | None = None

@@ -4,8 +4,6 @@ probability. Knows nothing of models (probabilities come in), of storage or of w
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -13,6 +11,7 @@ from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Placem
 from engine.consent import Consent, Visible
 from engine.limits import WINDOWS
 from engine.profile import Contact
+from engine.quiet import is_quiet
 from engine.rules import Facts
 from engine.signals import DAY
 
@@ -69,25 +68,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Moments(msgspec.Struct, frozen=True):
-    """What the clock says to the policy: now in ms and the local hour of the person (0 to 23)."""
+    """What the clock says to the policy: now in ms and the hours (0 to 23) of all zones that count for the person."""
 
     at: int
-    hour: int
-
-
-def local_hour(at: int, zone: str, fallback: str) -> int:
-    """The hour of day at `at` in the person's zone; an unknown zone is read as the fallback."""
-    for name in (zone, fallback):
-        try:
-            return datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(name)).hour
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            continue
-    return datetime.fromtimestamp(at / 1000, UTC).hour
-
-
-def is_quiet(hour: int, policy: ContactPolicy) -> bool:
-    start, end = policy.quiet_start, policy.quiet_end
-    return start <= hour < end if start <= end else hour >= start or hour < end
+    hours: frozenset[int]
 
 
 _UNFIT = {"applicability": "makes no sense now", "suitability": "not right for this customer"}
@@ -170,7 +154,7 @@ def rested(
     )
     if capped:
         return Blocked(action.id, "contact_cap", capped)
-    if channel in policy.quiet_channels and is_quiet(now.hour, policy):
+    if channel in policy.quiet_channels and any(is_quiet(hour, policy) for hour in now.hours):
         return Blocked(
             action.id, "quiet_hours", f"no {channel} between {policy.quiet_start}:00 and {policy.quiet_end}:00"
         )

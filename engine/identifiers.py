@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import msgspec
 import phonenumbers
+from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_number
 
 from engine.errors import InvalidReference, Rejected
 
@@ -100,6 +101,18 @@ def _phone(value: str, region: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise Rejected("invalid_phone", "the phone number has an impossible length; send it in E.164 form (+49…)")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+# telling a mobile number from one of a town costs a tenth of a millisecond
+@lru_cache(maxsize=65_536)
+def time_zones(number: str) -> tuple[str, ...]:
+    """Where a phone number in E.164 form may ring: all time zones of its area, or of its country where it has none, by
+    their IANA names; none where they are unknown."""
+    try:
+        zones = time_zones_for_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return ()
+    return tuple(zone for zone in zones if zone != UNKNOWN_TIMEZONE)
 
 
 _NORMALISERS: dict[str, Callable[[str, str], str]] = {"text": _text, "email": _email, "phone": _phone}

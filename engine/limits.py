@@ -1,5 +1,6 @@
-"""What people wish for being contacted, as their settings spell it: how often at most, and not in which hours. Where
-the ids of one person say different things, all of it holds. Knows the spelling; nothing of contacts or time zones."""
+"""What people wish for being contacted, as their settings spell it: how often at most, and not in which hours of which
+time zones. Where the ids of one person say different things, all of it holds. Knows the spelling; nothing of contacts
+or clocks."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -7,14 +8,14 @@ from functools import lru_cache
 from engine.signals import DAY
 
 WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
-FREQUENCY, QUIET_HOURS = "frequency", "quiet_hours"
-NARROWING = (FREQUENCY, QUIET_HOURS)
-_AND = ","
+FREQUENCY, QUIET_HOURS, TIME_ZONE = "frequency", "quiet_hours", "time_zone"
+NARROWING = (FREQUENCY, QUIET_HOURS, TIME_ZONE)
+AND = ","
 
 
 def together(wishes: Iterable[str]) -> str:
     """Several wishes as one, each of which holds."""
-    return _AND.join(sorted({one for said in wishes for one in said.split(_AND) if one}))
+    return AND.join(sorted({one for said in wishes for one in said.split(AND) if one}))
 
 
 def at_most(settings: Mapping[str, str]) -> tuple[tuple[int, str], ...]:
@@ -30,13 +31,13 @@ def quiet_hours(settings: Mapping[str, str]) -> frozenset[int]:
 # asked for every candidate of a decision, and mostly for the same few texts
 @lru_cache(maxsize=1024)
 def _limits(said: str) -> tuple[tuple[int, str], ...]:
-    parts = [one.strip().partition("/") for one in said.split(_AND)]
+    parts = [one.strip().partition("/") for one in said.split(AND)]
     return tuple((int(most), window) for most, _, window in parts if most.isdigit() and window in WINDOWS)
 
 
 @lru_cache(maxsize=1024)
 def _quiet(said: str) -> frozenset[int]:
-    return frozenset(hour for one in said.split(_AND) for hour in _hours(one.strip()))
+    return frozenset(hour for one in said.split(AND) for hour in _hours(one.strip()))
 
 
 def _hours(said: str) -> Iterable[int]:

@@ -54,8 +54,9 @@ class DecisionRecord(msgspec.Struct, frozen=True):
 
     `vectors` is float32 little-endian of shape (candidates, columns) under `spec_hash`; `visible` maps a purpose to the
     encoded `Visible`; `slate` lists (candidate index, propensity, explored); `answer` is what the caller got. `allowed`
-    and `settings` are the consent's other half; `sums` has a check sum of every input (`models.seal`). `arms` says by
-    experiment what the person was dealt; `reserved` are the approaches that were promised but not yet made.
+    and `settings` are the consent's other half, with the time zones that quiet hours were asked in where numbers gave
+    them; `sums` has a check sum of every input (`models.seal`). `arms` says by experiment what the person was dealt;
+    `reserved` are the approaches that were promised but not yet made.
     """
 
     decision_id: str

@@ -20,6 +20,6 @@ def as_wished(
         made = sum(1 for contact in contacts if contact.at > now.at - WINDOWS[window])
         if made >= most:
             return Blocked(action.id, "frequency", f"{made} of {most} contacts wished for in {window} made")
-    if now.hour in quiet_hours(consent.settings):
+    if not now.hours.isdisjoint(quiet_hours(consent.settings)):
         return Blocked(action.id, "quiet_hours", "the customer asked for no contact at this hour")
     return None

@@ -115,9 +115,10 @@ class Screened(msgspec.Struct, frozen=True, eq=False):
     blocked: tuple[Blocked, ...]
 
 
-def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hour: int) -> Screened:
-    """Eligible, then permitted, then rested: the first rule that holds an action back is the one reported."""
-    now = Moments(sights.person.at, hour)
+def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hours: frozenset[int]) -> Screened:
+    """Eligible, then permitted, then rested: the first rule that holds an action back is the one reported. `hours` are
+    those of the person's zones."""
+    now = Moments(sights.person.at, hours)
     passed: list[tuple[Action, Sight]] = []
     blocked: list[Blocked] = []
     out = ineligible(catalogue, placement.id, lambda purpose: sights.of(purpose).facts, now.at)

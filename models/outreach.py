@@ -9,8 +9,9 @@ import numpy as np
 from engine.catalog import Queue
 from engine.consent import country_of, resolve
 from engine.decision import Scored
-from engine.outreach import due_at, entry_of, urgency_of, waking_hour
+from engine.outreach import entry_of, urgency_of
 from engine.ports import Entry, PersonView
+from engine.quiet import first_loud, hours_of, located
 from features.compute import Context, CrossCounts, Offer, fill
 from models.gate import Person, Screened, Sights, bearing, screen, segment_of
 from models.scorer import Rows
@@ -50,27 +51,27 @@ def queue_entries(views: Sequence[PersonView], setting: Setting, at: int) -> lis
 def _turns(view: PersonView, setting: Setting, at: int) -> list[_Turn]:
     catalogue = setting.catalogue
     profile = view.profile
-    consent = resolve(view.held, setting.purposes, country_of(profile), at)
+    consent = located(resolve(view.held, setting.purposes, country_of(profile), at), profile)
     sights = Sights(Person(profile, consent, setting.purposes, {}, at), bearing(setting.purposes))
-    zone = consent.settings.get("time_zone", catalogue.policy.default_zone)
     turns = []
     for queue in catalogue.queues.values():
         sight = sights.of(catalogue.actions[queue.actions[0]].purpose) if queue.actions else None
         urgency = urgency_of(queue, catalogue, sight.facts) if sight is not None else None
-        if urgency is None:
+        # contact rules are asked as of the hour in which the person may be approached
+        due = first_loud(queue.channel, catalogue.policy, consent, at) if urgency is not None else None
+        if urgency is None or due is None:
             continue
-        screened = _screened(sights, queue, setting, waking_hour(queue, catalogue.policy, at, zone))
+        screened = _screened(sights, queue, setting, hours_of(consent, catalogue.policy, due))
         if screened.actions:
             segment = segment_of(sights, catalogue)
             cross = tuple(setting.cross.get((a.id, segment), _NOBODY) for a in screened.actions)
             offer = Offer(screened.actions, cross, Context(queue.placement), at)
             rows = fill([s.observed for s in screened.sights], offer)
-            due = due_at(queue, catalogue.policy, at, zone)
             turns.append(_Turn(queue, view.profile_id, screened, rows, urgency, due))
     return turns
 
 
-def _screened(sights: Sights, queue: Queue, setting: Setting, hour: int) -> Screened:
-    everything = screen(sights, setting.catalogue, setting.catalogue.placements[queue.placement], hour)
+def _screened(sights: Sights, queue: Queue, setting: Setting, hours: frozenset[int]) -> Screened:
+    everything = screen(sights, setting.catalogue, setting.catalogue.placements[queue.placement], hours)
     pairs = [(a, s) for a, s in zip(everything.actions, everything.sights, strict=True) if a.id in queue.actions]
     return Screened(tuple(a for a, _ in pairs), tuple(s for _, s in pairs), ())

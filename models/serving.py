@@ -11,11 +11,12 @@ import numpy as np
 
 from engine.catalog import Catalogue, Placement
 from engine.consent import Consent, Purposes, country_of, resolve
-from engine.decision import Policy, Scored, local_hour, seed_of
+from engine.decision import Policy, Scored, seed_of
 from engine.decision import decide as draw
 from engine.errors import InvalidRequest
 from engine.ports import PersonView
 from engine.profile import Contact, Profile, merge
+from engine.quiet import ever_quiet, hours_of, located, zones_of
 from engine.records import DecisionRecord, Position
 from engine.reservation import most_shown, once_per_group
 from features.compute import Context, CrossCounts, Offer, action_values, fill
@@ -152,18 +153,24 @@ def _room(limit: int, screened: Screened, placement: Placement, rules: tuple[Cat
 
 def _weigh(ask: Ask, setting: Setting, data_purposes: frozenset[str]) -> Weighed:
     known = ask.known or known_of(ask.view, setting.purposes, ask.at)
-    person = Person(known.profile, known.consent, setting.purposes, ask.context, ask.at, ask.reserved)
+    consent = _located(known, _placement(ask.placement, setting.catalogue), setting.catalogue)
+    person = Person(known.profile, consent, setting.purposes, ask.context, ask.at, ask.reserved)
     sights = Sights(person, data_purposes)
     positions = tuple(s.position for s in ask.view.stored)
     return weigh(Question(ask.decision_id, ask.placement, ask.limit, positions, ask.arms), sights, setting)
+
+
+def _located(known: Known, placement: Placement, catalogue: Catalogue) -> Consent:
+    """The consent with the time zones of phone numbers, where anything depends on them: the record keeps them."""
+    asked = placement.contact and ever_quiet(placement.channel, catalogue.policy, known.consent)
+    return located(known.consent, known.profile) if asked else known.consent
 
 
 def weigh(question: Question, sights: Sights, setting: Setting) -> Weighed:
     """One decision up to the model. Raises `InvalidRequest` for a placement the catalogue does not have."""
     catalogue, person = setting.catalogue, sights.person
     placement = _placement(question.placement, catalogue)
-    zone = person.consent.settings.get("time_zone", catalogue.policy.default_zone)
-    screened = screen(sights, catalogue, placement, local_hour(person.at, zone, catalogue.policy.default_zone))
+    screened = screen(sights, catalogue, placement, hours_of(person.consent, catalogue.policy, person.at))
     segment = segment_of(sights, catalogue)
     cross = tuple(setting.cross.get((action.id, segment), _NOBODY) for action in screened.actions)
     return Weighed(
@@ -174,7 +181,7 @@ def weigh(question: Question, sights: Sights, setting: Setting) -> Weighed:
         sights=sights,
         screened=screened,
         segment=segment,
-        zone=zone,
+        zone=zones_of(person.consent, catalogue.policy),
         cross=cross,
         rows=_rows(person, screened, (placement.id, cross), catalogue),
         arms=question.arms,

@@ -198,7 +198,7 @@ def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument
         raise Problem(400, "unknown_channel", f"the channels here are {', '.join(WAYS)}")
     if any(not topic or len(topic) > MAX_TOPIC for topics in preferences.values() for topic in topics):
         raise Problem(400, "invalid_topic", f"a topic has 1 to {MAX_TOPIC} characters; `all` stands for every topic")
-    if asked.time_zone is not None and asked.time_zone not in available_timezones():
+    if asked.time_zone is not None and not available_timezones().issuperset(asked.time_zone.split(",")):
         raise Problem(400, "unknown_time_zone", "time_zone is a name of the IANA database, for example Europe/Berlin")
 
 

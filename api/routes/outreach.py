@@ -14,10 +14,11 @@ from api.representation import PRIVATE, json_answer
 from api.schemas_people import QueuePage, QueueTask
 from engine.audit import OUTREACH
 from engine.catalog import Action, Queue
-from engine.consent import reveal
+from engine.consent import Consent, reveal
 from engine.decision import Blocked, Moments, permitted, rested
-from engine.outreach import due_at, waking_hour
 from engine.ports import ApiKey, Entry, PersonView
+from engine.profile import Profile
+from engine.quiet import first_loud, hours_of, located
 from engine.wishes import as_wished
 
 router = APIRouter(prefix="/v1/outreach", tags=["outreach"])
@@ -37,7 +38,8 @@ async def read_queue(
     limit: Annotated[int, Query(ge=1, le=200, examples=[20])] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000, examples=[0])] = 0,
 ) -> Response:
-    """Entries with their reasons. Who withdrew or reached a cap since is left out; quiet hours move `due_at`."""
+    """Entries with their reasons. Who withdrew or reached a cap since is left out; quiet hours, the policy's and the
+    person's own, move `due_at`."""
     wanted = world.now.catalogue.queues.get(queue)
     if wanted is None:
         names = ", ".join(world.now.catalogue.queues) or "none"
@@ -55,28 +57,28 @@ async def read_queue(
     return json_answer(page, headers=PRIVATE)
 
 
-def _held_back(world: World, queue: Queue, action: Action, view: PersonView) -> Blocked | None:
-    now, at = world.now, world.clock()
-    consent = consent_of(view, now.purposes, world.clock())
-    placement = now.catalogue.placements[queue.placement]
+def _held_back(
+    world: World, where: tuple[Queue, Action], profile: Profile, consent: Consent, due: int
+) -> Blocked | None:
+    """What holds the action back, as of the hour in which the person may be approached."""
+    now, (queue, action) = world.now, where
+    placement, policy = now.catalogue.placements[queue.placement], now.catalogue.policy
     uses = now.purposes.purposes[action.purpose].uses if action.purpose in now.purposes.purposes else ()
-    visible = reveal(view.profile, consent, {action.purpose, *uses}, now.purposes)
-    zone = consent.settings.get("time_zone", now.catalogue.policy.default_zone)
-    moments = Moments(at, waking_hour(queue, now.catalogue.policy, at, zone))
+    visible = reveal(profile, consent, {action.purpose, *uses}, now.purposes)
+    moments = Moments(world.clock(), hours_of(consent, policy, due))
     return (
         permitted(action, placement, consent)
-        or rested(action, placement, visible, now.catalogue.policy, moments)
+        or rested(action, placement, visible, policy, moments)
         or as_wished(action, placement, consent, visible.contacts, moments)
     )
 
 
 def _task(world: World, queue: Queue, entry: Entry, view: PersonView) -> QueueTask | None:
-    action = world.now.catalogue.actions.get(entry.action_id)
-    if action is None or _held_back(world, queue, action, view) is not None:
+    action, at, profile = world.now.catalogue.actions.get(entry.action_id), world.clock(), view.profile
+    consent = located(consent_of(view, world.now.purposes, at), profile)
+    due = first_loud(queue.channel, world.now.catalogue.policy, consent, at)
+    if action is None or due is None or _held_back(world, (queue, action), profile, consent, due) is not None:
         return None
-    policy, at = world.now.catalogue.policy, world.clock()
-    zone = consent_of(view, world.now.purposes, world.clock()).settings.get("time_zone", policy.default_zone)
-    due = due_at(queue, policy, at, zone)
     return QueueTask(
         task_id=f"{queue.id}.{entry.profile_id}",
         profile_id=view.profile_id,

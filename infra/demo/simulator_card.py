@@ -13,9 +13,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from engine.carried import Forms
 from engine.consent import DENIED, GRANTED, Held, Statement, country_of, resolve
-from engine.decision import local_hour
 from engine.events import Arrival, Event, normalise
 from engine.profile import Fragment, Profile, fold, merge
+from engine.quiet import hours_at
 from features.compute import Context, CrossCounts, Offer, fill
 from features.spec import CATEGORICAL, COLUMNS, FEATURES
 from infra.config import Configuration
@@ -113,7 +113,7 @@ def _offer(
     consent = resolve({profile.profile_id: held}, purposes, country_of(profile))
     sights = Sights(Person(profile, consent, purposes, context, at), bearing(purposes))
     zone = catalogue.policy.default_zone
-    found = screen(sights, catalogue, catalogue.placements[PLACEMENT], local_hour(at, zone, zone))
+    found = screen(sights, catalogue, catalogue.placements[PLACEMENT], hours_at(at, zone, zone))
     offer = Offer(found.actions, [_NOBODY] * len(found.actions), Context(PLACEMENT, context), at)
     return [action.id for action in found.actions], fill([sight.observed for sight in found.sights], offer)
 

@@ -124,6 +124,7 @@ async def test_a_purpose_on_contract_cannot_be_withdrawn(client: httpx.AsyncClie
         ({"preferences": {"pigeon": {"all": False}}}, 400, "unknown_channel"),
         ({"preferences": {"email": {"": False}}}, 400, "invalid_topic"),
         ({"time_zone": "Europe/Atlantis"}, 400, "unknown_time_zone"),
+        ({"time_zone": "Europe/Berlin,"}, 400, "unknown_time_zone"),
         ({"jurisdiction": "Atlantis"}, 422, "invalid_body"),
         ({"purposes": {"marketing": "perhaps"}}, 422, "invalid_body"),
         ({"purposes": []}, 422, "invalid_body"),
@@ -155,6 +156,8 @@ async def test_a_jurisdiction_that_opens_defaults_is_widening(client: httpx.Asyn
     stricter = await client.patch(PATH, json={"jurisdiction": "strict", "time_zone": "Europe/Berlin", "language": "de"})
     assert stricter.status_code == 200
     assert stricter.json()["time_zone"] == "Europe/Berlin"
+    both = await client.patch(PATH, json={"time_zone": "America/Denver,Europe/Berlin"})
+    assert both.json()["time_zone"] == "America/Denver,Europe/Berlin"
     german = await decide(client, "email:ann@example.org")
     assert german["policy"]["languages"][0] == "de"
 

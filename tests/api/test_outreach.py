@@ -5,7 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.ports import Entry
+from api.answers import iso
+from engine.ports import Entry, PersonView
+from models.outreach import queue_entries
+from models.scorer import PriorModel
+from models.serving import Setting
 from tests.api.seed import ANN, decide
 from tests.api.world import NOW, Rig
 
@@ -18,6 +22,21 @@ def waiting(rig: Rig, ref: str, priority: float, **more: Any) -> Entry:
     entry = Entry(rig.id_of(ref), priority=priority, reasons=REASONS, updated_at=NOW, **said)
     rig.queues.put(entry)
     return entry
+
+
+def view_of(rig: Rig) -> PersonView:
+    return rig.state.view(rig.id_of(ANN))
+
+
+def setting_of(rig: Rig) -> Setting:
+    current = rig.configuration.current
+    return Setting(current.catalogue, current.purposes, PriorModel(), {})
+
+
+def derived(rig: Rig) -> Entry:
+    """Ann's line among the complaints, as the stream makes it now."""
+    entries = queue_entries([view_of(rig)], setting_of(rig), rig.clock())
+    return next(entry for entry in entries if entry.queue == "complaint_follow_up")
 
 
 async def read(client: httpx.AsyncClient, queue: str = "complaint_follow_up", **params: int) -> dict[str, Any]:
@@ -81,6 +100,31 @@ async def test_at_night_it_is_due_in_the_morning(rig: Rig, client: httpx.AsyncCl
     waiting(rig, ANN, 9.0)
     rig.clock.at = NIGHT
     assert (await read(client))["tasks"][0]["due_at"] == "2026-09-22T08:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("said", "due"),
+    [
+        ({"quiet_hours": "19:00-09:00"}, "2026-09-22T09:00:00.000Z"),
+        ({"quiet_hours": "13:00-15:00"}, "2026-09-22T08:00:00.000Z"),
+        ({"time_zone": "America/New_York,Europe/Berlin"}, "2026-09-22T12:00:00.000Z"),
+    ],
+)
+async def test_own_quiet_hours_move_the_due_time_too(
+    rig: Rig, client: httpx.AsyncClient, said: dict[str, str], due: str
+) -> None:
+    assert (await client.patch(f"/v1/profiles/{ANN}/consent", json=said)).status_code == 200
+    rig.clock.at = NIGHT
+    made = derived(rig)
+    assert iso(made.due_at) == due
+    rig.queues.put(made)
+    assert [task["due_at"] for task in (await read(client))["tasks"]] == [due]
+
+
+async def test_who_wishes_for_no_hour_is_in_no_queue(rig: Rig, client: httpx.AsyncClient) -> None:
+    waiting(rig, ANN, 9.0)
+    await client.patch(f"/v1/profiles/{ANN}/consent", json={"quiet_hours": "00:00-24:00"})
+    assert ((await read(client))["tasks"], queue_entries([view_of(rig)], setting_of(rig), NOW)) == ([], [])
 
 
 async def test_an_unknown_queue_is_not_found_and_the_known_ones_are_named(client: httpx.AsyncClient) -> None:

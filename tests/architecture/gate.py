@@ -31,6 +31,7 @@ INSIDE = frozenset(
         "engine/experiment.py",  # whether the person was known before
         "engine/ports.py",  # the merged person, its versions, and the contacts that contact policy counts
         "engine/profile.py",  # fold and merge
+        "engine/quiet.py",  # the time zones of phone numbers, where service is open
         "engine/step.py",  # fold
         "infra/memory.py",  # how much is kept, when erasing
         "infra/redis_store_erasure.py",  # how much is kept, when erasing

@@ -244,3 +244,9 @@ def test_any_no_to_what_rests_on_legitimate_interests_reaches_what_it_includes(s
 def test_limits_of_all_ids_hold() -> None:
     held = {"a": Held(settings={"frequency": "1/30d", "language": "de"}), "b": Held(settings={"frequency": "20/1d"})}
     assert resolve(held, POLICY).settings == {"frequency": "1/30d,20/1d", "language": "de"}
+
+
+def test_the_zones_of_all_ids_count_whatever_their_order() -> None:
+    berlin, denver = (Held(settings={"time_zone": zone}) for zone in ("Europe/Berlin", "America/Denver"))
+    for held in ({"a": berlin, "b": denver}, {"a": denver, "b": berlin}):
+        assert resolve(held, POLICY).settings == {"time_zone": "America/Denver,Europe/Berlin"}

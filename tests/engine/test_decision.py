@@ -15,13 +15,12 @@ from engine.decision import (
     Scored,
     decide,
     ineligible,
-    is_quiet,
-    local_hour,
     permitted,
     rested,
 )
 from engine.events import Event
 from engine.profile import merge
+from engine.quiet import hours_at, is_quiet
 from engine.rules import Facts
 from engine.signals import DAY
 from tests.strategies import ANN, START, folded
@@ -61,7 +60,7 @@ def seen(*happened: Event) -> Visible:
 
 
 def blocked(one: Action, visible: Visible, policy: ContactPolicy, at: int, hour: int = NOON) -> str:
-    found = rested(one, PLACEMENT, visible, policy, Moments(at, hour))
+    found = rested(one, PLACEMENT, visible, policy, Moments(at, frozenset({hour})))
     return found.rule if found else ""
 
 
@@ -140,7 +139,7 @@ def test_caps_over_everything_and_by_channel() -> None:
 def test_showing_a_page_is_no_approach() -> None:
     visible = seen(outcome(1, "presented", START))
     policy = ContactPolicy(caps={"1d": 1}, quiet_channels=("web", "voice"))
-    assert rested(action(), WEB, visible, policy, Moments(START + 5, 3)) is None
+    assert rested(action(), WEB, visible, policy, Moments(START + 5, frozenset({3}))) is None
 
 
 def test_a_declined_action_rests() -> None:
@@ -172,15 +171,16 @@ def test_an_hour_is_quiet_or_loud_but_not_both(start: int, end: int, hour: int) 
 
 def test_quiet_hours_are_the_customers_own() -> None:
     midnight = instant("2026-07-01T00:30:00Z", 0)
-    assert local_hour(midnight, "Europe/Berlin", "UTC") == 2
-    assert local_hour(midnight, "America/New_York", "UTC") == 20
-    assert local_hour(instant("2026-01-01T00:30:00Z", 0), "Europe/Berlin", "UTC") == 1
+    assert hours_at(midnight, "Europe/Berlin", "UTC") == {2}
+    assert hours_at(midnight, "America/New_York", "UTC") == {20}
+    assert hours_at(midnight, "America/New_York,Europe/Berlin", "UTC") == {2, 20}
+    assert hours_at(instant("2026-01-01T00:30:00Z", 0), "Europe/Berlin", "UTC") == {1}
 
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "America", "\0", "x" * 5000])
 def test_an_unknown_zone_is_read_as_the_fallback(zone: str) -> None:
-    assert local_hour(instant("2026-01-01T12:00:00Z", 0), zone, "Asia/Tokyo") == 21
-    assert local_hour(instant("2026-01-01T12:00:00Z", 0), zone, zone) == 12
+    assert hours_at(instant("2026-01-01T12:00:00Z", 0), zone, "Asia/Tokyo") == {21}
+    assert hours_at(instant("2026-01-01T12:00:00Z", 0), zone, zone) == {12}
 
 
 def test_a_group_appears_once_where_the_placement_says_so() -> None:

@@ -16,6 +16,7 @@ from engine.identifiers import (
     identify,
     is_id,
     parse_reference,
+    time_zones,
 )
 from tests.strategies import SECRET
 
@@ -84,6 +85,20 @@ def test_what_is_no_phone_number_is_refused(value: str) -> None:
     with pytest.raises(Rejected, match="phone") as rejected:
         normal("phone", value)
     assert rejected.value.code == "invalid_phone"
+
+
+@pytest.mark.parametrize(
+    ("number", "zones"),
+    [
+        ("+4930123456", ("Europe/Berlin",)),
+        ("+14155552671", ("America/Los_Angeles",)),
+        ("+34612345678", ("Atlantic/Canary", "Europe/Madrid")),
+        ("+80012345678", ()),
+        ("030 123456", ()),
+    ],
+)
+def test_a_number_rings_in_all_zones_of_its_area_or_country(number: str, zones: tuple[str, ...]) -> None:
+    assert time_zones(number) == zones
 
 
 def test_text_stays_text() -> None:

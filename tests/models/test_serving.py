@@ -7,15 +7,20 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.consent import as_dict, country_of, resolve
+from engine.catalog import instant
+from engine.consent import Purpose, Purposes, as_dict, country_of, resolve
 from engine.errors import InvalidRequest
+from engine.identifiers import Identifier
 from engine.records import DecisionRecord, decision_event, decode_decision, encode, pack_decision
 from features.compute import Context, CrossCounts, vectors
 from features.spec import COLUMNS, SPEC_HASH
+from infra.memory_past import MemoryPast
 from models.record import visible_by_purpose
+from models.replay import replay
+from models.scorer import PriorModel
 from models.serving import Setting, decide, decide_many
 from tests.models.learnt import small_model
-from tests.models.world import PURPOSES, ask, catalogue, held, history, setting, view
+from tests.models.world import ID, PURPOSES, action, ask, catalogue, event, held, history, setting, view
 
 
 def rows_of(record: DecisionRecord) -> Any:
@@ -128,3 +133,34 @@ def test_no_candidate_is_an_empty_slate() -> None:
 @pytest.mark.parametrize("context", [{"reason": None}, {"reason": ["a"]}, {"reason": 2**62}, {"sentiment": "bad"}, {}])
 def test_any_json_context_is_answered(context: dict[str, Any]) -> None:
     assert decide(ask(view(history()), context=context), setting()).answer["actions"]
+
+
+CALLED = msgspec.structs.replace(event(7, "identify"), identifiers=(Identifier("phone", "+14155552671", ID),))
+BARE = msgspec.structs.replace(
+    PURPOSES, purposes={**PURPOSES.purposes, "marketing": Purpose("marketing", default={"US": True}, uses=())}
+)
+
+
+def written(night: str, purposes: Purposes, **settings: str) -> DecisionRecord:
+    """A decision about an e-mail, quiet from 21 to 8, to somebody with a number in California; replayed on the way."""
+    only = [action("letter", purpose="marketing")]
+    where = Setting(catalogue(only), purposes, PriorModel(), {})
+    record = decide(ask(view([CALLED], held(**settings)), 1, "email", at=instant(night, 0)), where)
+    past = MemoryPast(where.catalogue, where.purposes, where.model)
+    assert replay(record, past).identical
+    return record
+
+
+@pytest.mark.parametrize("purposes", [PURPOSES, BARE])
+def test_it_is_night_where_the_number_is(purposes: Purposes) -> None:
+    record = written("2027-01-15T12:30:00Z", purposes)
+    assert [rule for _, rule, _ in record.blocked] == ["quiet_hours"]
+    assert record.policy["time_zone"] == record.settings["time_zone"] == "America/Los_Angeles"
+    assert not written("2027-01-15T22:30:00Z", purposes).blocked
+    stated = written("2027-01-15T22:30:00Z", purposes, time_zone="UTC")
+    assert [rule for _, rule, _ in stated.blocked] == ["quiet_hours"]
+
+
+def test_numbers_are_looked_up_only_where_an_hour_could_be_quiet() -> None:
+    web = decide(ask(view([CALLED])), setting())
+    assert (web.policy["time_zone"], web.settings) == ("UTC", {})
