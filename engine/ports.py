@@ -222,7 +222,7 @@ class CrossFeatures(Protocol):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line of an outreach queue. Times in ms."""
+    """One line of an outreach queue. Times in ms; `used` are the purposes whose data it was made from."""
 
     profile_id: str
     queue: str
@@ -232,6 +232,7 @@ class Entry(msgspec.Struct, frozen=True):
     reasons: tuple[dict[str, Any], ...]
     due_at: int
     updated_at: int
+    used: tuple[str, ...] = ()
 
 
 class Queues(Protocol):

@@ -29,6 +29,7 @@ class _Turn(msgspec.Struct, frozen=True, eq=False):
     rows: Rows
     urgency: float
     due: int
+    used: tuple[str, ...]
 
 
 def queue_entries(views: Sequence[PersonView], setting: Setting, at: int) -> list[Entry]:
@@ -44,7 +45,8 @@ def queue_entries(views: Sequence[PersonView], setting: Setting, at: int) -> lis
             Scored(a.id, chance, a.value, 1.0, a.lever, a.explorable, a.group)
             for a, chance in zip(turn.screened.actions, own, strict=True)
         ]
-        entries.append(entry_of(turn.queue, turn.profile_id, scored, turn.urgency, (at, turn.due)))
+        entry = entry_of(turn.queue, turn.profile_id, scored, turn.urgency, (at, turn.due))
+        entries.append(msgspec.structs.replace(entry, used=turn.used))
     return entries
 
 
@@ -59,7 +61,7 @@ def _turns(view: PersonView, setting: Setting, at: int) -> list[_Turn]:
         urgency = urgency_of(queue, catalogue, sight.facts) if sight is not None else None
         # contact rules are asked as of the hour in which the person may be approached
         due = first_loud(queue.channel, catalogue.policy, consent, at) if urgency is not None else None
-        if urgency is None or due is None:
+        if sight is None or urgency is None or due is None:
             continue
         screened = _screened(sights, queue, setting, hours_of(consent, catalogue.policy, due))
         if screened.actions:
@@ -67,7 +69,8 @@ def _turns(view: PersonView, setting: Setting, at: int) -> list[_Turn]:
             cross = tuple(setting.cross.get((a.id, segment), _NOBODY) for a in screened.actions)
             offer = Offer(screened.actions, cross, Context(queue.placement), at)
             rows = fill([s.observed for s in screened.sights], offer)
-            turns.append(_Turn(queue, view.profile_id, screened, rows, urgency, due))
+            used = {p for one in (sight, *screened.sights) for p in one.observed.visible.purposes}
+            turns.append(_Turn(queue, view.profile_id, screened, rows, urgency, due, tuple(sorted(used))))
     return turns
 
 

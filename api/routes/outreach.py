@@ -38,8 +38,8 @@ async def read_queue(
     limit: Annotated[int, Query(ge=1, le=200, examples=[20])] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000, examples=[0])] = 0,
 ) -> Response:
-    """Entries with their reasons. Who withdrew or reached a cap since is left out; quiet hours, the policy's and the
-    person's own, move `due_at`."""
+    """Entries with their reasons. Left out is who reached a cap since, and where a purpose that the entry rests on was
+    closed or a yes to it has expired. Quiet hours, the policy's and the person's own, move `due_at`."""
     wanted = world.now.catalogue.queues.get(queue)
     if wanted is None:
         names = ", ".join(world.now.catalogue.queues) or "none"
@@ -77,7 +77,9 @@ def _task(world: World, queue: Queue, entry: Entry, view: PersonView) -> QueueTa
     action, at, profile = world.now.catalogue.actions.get(entry.action_id), world.clock(), view.profile
     consent = located(consent_of(view, world.now.purposes, at), profile)
     due = first_loud(queue.channel, world.now.catalogue.policy, consent, at)
-    if action is None or due is None or _held_back(world, (queue, action), profile, consent, due) is not None:
+    if action is None or due is None or not all(map(consent.allows, entry.used)):
+        return None
+    if _held_back(world, (queue, action), profile, consent, due) is not None:
         return None
     return QueueTask(
         task_id=f"{queue.id}.{entry.profile_id}",

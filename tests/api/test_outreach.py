@@ -7,10 +7,11 @@ import pytest
 
 from api.answers import iso
 from engine.ports import Entry, PersonView
+from engine.signals import DAY
 from models.outreach import queue_entries
 from models.scorer import PriorModel
 from models.serving import Setting
-from tests.api.seed import ANN, decide
+from tests.api.seed import ANN, decide, grant
 from tests.api.world import NOW, Rig
 
 NIGHT = 1_790_046_000_000  # 2026-09-22T03:00:00Z
@@ -125,6 +126,22 @@ async def test_who_wishes_for_no_hour_is_in_no_queue(rig: Rig, client: httpx.Asy
     waiting(rig, ANN, 9.0)
     await client.patch(f"/v1/profiles/{ANN}/consent", json={"quiet_hours": "00:00-24:00"})
     assert ((await read(client))["tasks"], queue_entries([view_of(rig)], setting_of(rig), NOW)) == ([], [])
+
+
+@pytest.mark.parametrize("expires", [True, False])
+async def test_an_entry_that_rests_on_a_used_purpose_ends_with_it(
+    rig: Rig, client: httpx.AsyncClient, expires: bool
+) -> None:
+    await grant(client, "personalization")
+    rig.queues.put(derived(rig))
+    assert len((await read(client))["tasks"]) == 1
+    if expires:
+        rig.clock.at += 731 * DAY
+    else:
+        await client.patch(f"/v1/profiles/{ANN}/consent", json={"purposes": {"personalization": False}})
+    assert ((await read(client))["tasks"], (await read(client))["held_back"]) == ([], 1)
+    rig.queues.put(derived(rig))
+    assert len((await read(client))["tasks"]) == 1
 
 
 async def test_an_unknown_queue_is_not_found_and_the_known_ones_are_named(client: httpx.AsyncClient) -> None:
