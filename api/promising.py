@@ -1,5 +1,5 @@
-"""Decisions that keep the caps exactly, however many are made at once: decide, have the approaches promised, and decide
-again where others were faster. Without caps nothing is asked of anybody."""
+"""Decisions that keep the caps and the person's own limit exactly, however many are made at once: decide, have the
+approaches promised, and decide again where others were faster. Where nothing is limited nobody is asked anything."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -24,8 +24,8 @@ class Posed(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def capped(self) -> bool:
-        catalogue = self.setting.catalogue
-        return limited(catalogue.placements[self.ask.placement], catalogue)
+        catalogue, held = self.setting.catalogue, self.ask.view.held
+        return limited(catalogue.placements[self.ask.placement], catalogue, (one.settings for one in held.values()))
 
 
 async def decided(posed: Sequence[Posed], between: Between) -> list[DecisionRecord]:

@@ -1,12 +1,13 @@
-"""Approaches that were decided on and may still be made: what they count against, and how much room the caps leave.
-Pure arithmetic over contacts; where reservations are kept, and how many decide at once, is not known here."""
+"""Approaches that were decided on and may still be made: what they count against, and how much room the caps
+and the person's own wishes leave. Pure arithmetic over contacts; where reservations are kept, and how many decide at
+once, is not known here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from engine.catalog import Action, Catalogue, ContactPolicy, Placement
-from engine.limits import WINDOWS
+from engine.limits import WINDOWS, at_most
 from engine.profile import Contact
 from engine.signals import DAY
 
@@ -52,12 +53,13 @@ def token(decision_id: str, action_id: str) -> str:
     return f"{decision_id}:{action_id}"
 
 
-def limited(placement: Placement, catalogue: Catalogue) -> bool:
-    """Whether anything at this placement is capped, so that deciding there needs reservations."""
+def limited(placement: Placement, catalogue: Catalogue, settings: Iterable[Mapping[str, str]]) -> bool:
+    """Whether anything at this placement is capped, or the person set a limit (`settings`, one per id), so that
+    deciding there needs reservations."""
     if not placement.contact:
         return False
     policy = catalogue.policy
-    shared = policy.caps or policy.channel_caps.get(placement.channel)
+    shared = policy.caps or policy.channel_caps.get(placement.channel) or any(map(at_most, settings))
     return bool(shared) or any(a.cap or policy.group_caps.get(a.group) for a in catalogue.placed(placement.id))
 
 
@@ -90,13 +92,19 @@ def _caps(action: Action, placement: Placement, policy: ContactPolicy) -> Iterat
 
 
 def claim(
-    contact: Contact, where: tuple[Action, Placement], policy: ContactPolicy, counted: Sequence[Contact]
+    contact: Contact,
+    where: tuple[Action, Placement],
+    policy: ContactPolicy,
+    settings: Mapping[str, str],
+    counted: Sequence[Contact],
 ) -> Claim:
-    """The claim on one approach; `counted` is whatever counts already except the person's own reservations."""
+    """The claim on one approach, within policy and the person's settings; `counted` is whatever counts already except
+    the person's own reservations."""
+    named = [(kind, name, most) for kind, caps in _caps(*where, policy) for name, most in caps.items()]
+    named += [(ALL, name, most) for most, name in at_most(settings)]
     caps = tuple(
         Cap(kind, window, most - sum(1 for c in counted if c.at > contact.at - window and alike(kind, c, contact)))
-        for kind, named in _caps(*where, policy)
-        for window, most in ((WINDOWS[name], most) for name, most in named.items())
+        for kind, window, most in ((kind, WINDOWS[name], most) for kind, name, most in named)
     )
     return Claim(contact, caps)
 

@@ -24,5 +24,5 @@ def taking(record: DecisionRecord, view: PersonView, reserved: Reserved, catalog
         action = catalogue.actions[record.candidates[candidate].action_id]
         named = token(record.decision_id, action.id)
         contact = Contact(record.at, named, placement.channel, action.id, action.group)
-        claims.append(claim(contact, (action, placement), catalogue.policy, counted))
+        claims.append(claim(contact, (action, placement), catalogue.policy, record.settings, counted))
     return Taking(record.profile_id, record.at, lasting(catalogue.policy), tuple(claims), made_of(reserved, contacts))

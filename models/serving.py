@@ -14,11 +14,13 @@ from engine.consent import Consent, Purposes, country_of, resolve
 from engine.decision import Policy, Scored, seed_of
 from engine.decision import decide as draw
 from engine.errors import InvalidRequest
+from engine.limits import FREQUENCY
 from engine.ports import PersonView
 from engine.profile import Contact, Profile, merge
 from engine.quiet import ever_quiet, hours_of, located, zones_of
 from engine.records import DecisionRecord, Position
 from engine.reservation import most_shown, once_per_group
+from engine.wishes import most_wished
 from features.compute import Context, CrossCounts, Offer, action_values, fill
 from features.spec import COLUMNS
 from models.answer import context_weight, holding
@@ -157,7 +159,18 @@ def _weigh(ask: Ask, setting: Setting, data_purposes: frozenset[str]) -> Weighed
     person = Person(known.profile, consent, setting.purposes, ask.context, ask.at, ask.reserved)
     sights = Sights(person, data_purposes)
     positions = tuple(s.position for s in ask.view.stored)
-    return weigh(Question(ask.decision_id, ask.placement, ask.limit, positions, ask.arms), sights, setting)
+    limit = _asked(ask, known.consent, setting.catalogue)
+    return weigh(Question(ask.decision_id, ask.placement, limit, positions, ask.arms), sights, setting)
+
+
+def _asked(ask: Ask, consent: Consent, catalogue: Catalogue) -> int | None:
+    """How many are asked for: no more approaches than the person still wishes for. A replay takes the record's limit
+    and does not come here: longer slates, made before this was looked at, come out as they were."""
+    placement = catalogue.placements.get(ask.placement)
+    if placement is None or not placement.contact or not consent.settings.get(FREQUENCY):
+        return ask.limit
+    room = most_wished(consent.settings, (*ask.view.contacts, *ask.reserved), ask.at)
+    return min((limit for limit in (ask.limit, room) if limit is not None), default=None)
 
 
 def _located(known: Known, placement: Placement, catalogue: Catalogue) -> Consent:

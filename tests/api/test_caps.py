@@ -18,7 +18,7 @@ from infra.redis_store import connect
 from infra.redis_store_reservations import RedisReservations
 from models.replay import replay
 from tests.api.seed import ANN, decide, grant, seed
-from tests.api.trying import edit_policy
+from tests.api.trying import edit_actions, edit_policy
 from tests.api.world import ADMIN, Rig
 from tests.servers import database
 
@@ -78,6 +78,23 @@ async def test_the_next_candidate_moves_up_and_the_refusal_names_its_rule(rig: R
     assert {"action_id": "apology_credit", "rule": "cap", "detail": "2 of 2 approaches in 30d used"} in bodies[2][
         "blocked"
     ]
+
+
+@pytest.mark.parametrize("policy", [{}, {"caps": {}, "channel_caps": {}}], ids=["capped", "uncapped"])
+async def test_what_the_person_wishes_for_at_most_is_never_exceeded(rig: Rig, policy: dict[str, Any]) -> None:
+    """At once, in one bulk request and one after the other, also where the company itself caps nothing."""
+    edit_actions(rig, cap={})
+    edit_policy(rig, **policy)
+    async with client(rig) as one:
+        await one.patch(f"/v1/profiles/{ANN}/consent", json={"frequency": "1/7d"})
+        await one.post("/v1/decisions/bulk", content="\n".join([json.dumps(QUESTION)] * 20))
+        rig.clock.at += 24 * HOUR
+        await asyncio.gather(*(decide(one, placement="outbound_call") for _ in range(20)))
+        last = await decide(one, placement="outbound_call")
+    records = [r for r in rig.state.decisions.values() if r.placement == "outbound_call"]
+    assert len([r for r in records if r.slate]) == 2
+    assert "frequency" in {blocked["rule"] for blocked in last["blocked"]}
+    assert all(replay(record, rig.past).identical for record in records)
 
 
 async def test_what_was_promised_frees_when_it_was_not_kept(rig: Rig) -> None:

@@ -22,9 +22,20 @@ def try_out(rig: Rig, **plan: Any) -> None:
 
 def edit_policy(rig: Rig, **policy: Any) -> Catalogue:
     """From now on contacts are limited like this, and nothing is tried."""
+    document = msgspec.to_builtins(rig.configuration.current.catalogue.documents)
+    return edit(rig, {**document, "contact_policy": {**document["contact_policy"], **policy}})
+
+
+def edit_actions(rig: Rig, **changes: Any) -> Catalogue:
+    """From now on every action is like this, and nothing is tried."""
+    document = msgspec.to_builtins(rig.configuration.current.catalogue.documents)
+    return edit(rig, {**document, "actions": [{**one, **changes} for one in document["actions"]]})
+
+
+def edit(rig: Rig, document: dict[str, Any]) -> Catalogue:
+    """From now on this is the catalogue, and nothing is tried."""
     current = rig.configuration.current
-    document = msgspec.to_builtins(current.catalogue.documents)
-    catalogue = parse_catalogue({**document, "contact_policy": {**document["contact_policy"], **policy}})
+    catalogue = parse_catalogue(document)
     rig.past.keep(catalogue, current.purposes)
     rig.configuration.current = msgspec.structs.replace(current, catalogue=catalogue)
     try_out(rig)

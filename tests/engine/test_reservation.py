@@ -52,30 +52,44 @@ def test_a_promise_that_was_kept_counts_once() -> None:
 
 def test_only_contact_placements_with_caps_need_promises() -> None:
     capped = made({"caps": {"7d": 1}})
-    assert limited(capped.placements["email"], capped)
-    assert not limited(capped.placements["web"], capped)
-    assert not limited(made({}).placements["email"], made({}))
+    assert limited(capped.placements["email"], capped, ())
+    assert not limited(capped.placements["web"], capped, ())
+    assert not limited(made({}).placements["email"], made({}), ())
     for found in (
         made({}, cap={"1d": 1}),
         made({"group_caps": {"g": {"1d": 1}}}),
         made({"channel_caps": {"email": {"1d": 1}}}),
     ):
-        assert limited(found.placements["email"], found)
+        assert limited(found.placements["email"], found, ())
     other = made({"group_caps": {"h": {"1d": 1}}, "channel_caps": {"sms": {"1d": 1}}})
-    assert not limited(other.placements["email"], other)
+    assert not limited(other.placements["email"], other, ())
+
+
+def test_whoever_set_a_limit_is_promised_contacts_where_nothing_is_capped() -> None:
+    free, said = made({}), ({"language": "de"}, {"frequency": "2/7d"})
+    assert limited(free.placements["email"], free, said)
+    assert not limited(free.placements["email"], free, said[:1])
+    assert not limited(free.placements["web"], free, said)
 
 
 def test_every_cap_says_how_much_room_the_contacts_leave() -> None:
     policy = {"caps": {"7d": 5}, "channel_caps": {"email": {"1d": 3}}, "group_caps": {"g": {"30d": 9}}}
     found = made(policy, cap={"1d": 2})
     counted = (contact(1), contact(2, ago=2 * DAY), contact(3, ago=8 * DAY, action_id="b"), contact(4, channel="voice"))
-    got = claim(promise(9), (found.actions["a"], found.placements["email"]), found.policy, counted)
+    got = claim(promise(9), (found.actions["a"], found.placements["email"]), found.policy, {}, counted)
     assert set(got.caps) == {
         Cap(ALL, 7 * DAY, 2),
         Cap(CHANNEL, DAY, 2),
         Cap(ACTION, DAY, 0),
         Cap(GROUP, 30 * DAY, 5),
     }
+
+
+def test_what_the_person_set_is_a_cap_over_everything() -> None:
+    found, said = made({"caps": {"7d": 5}}), {"frequency": "1/7d,4/30d"}
+    counted = (contact(1, ago=8 * DAY, channel="voice"),)
+    got = claim(promise(9), (found.actions["a"], found.placements["email"]), found.policy, said, counted)
+    assert set(got.caps) == {Cap(ALL, 7 * DAY, 5), Cap(ALL, 7 * DAY, 1), Cap(ALL, 30 * DAY, 3)}
 
 
 def test_a_slate_is_no_longer_than_what_is_left() -> None:

@@ -17,10 +17,11 @@ from engine.records import DecisionRecord, Position, decode_decision, encode, pa
 from engine.signals import DAY
 from features.compute import CrossCounts
 from infra.memory_past import MemoryPast
+from models.gate import Person, Sights, bearing
 from models.replay import NotReplayable, replay
 from models.scorer import PriorModel
 from models.seal import sums_of
-from models.serving import Ask, Setting, decide
+from models.serving import Ask, Question, Setting, decide, known_of, redecide
 from models.what_if import CONSENT, CONTEXT, SIGNAL, TRAIT, Change, Unsupposable, what_if
 from tests.models.learnt import small_model
 from tests.models.world import ACTIONS, GRANTS, ID, NOW, PURPOSES, ask, catalogue, event, held, history, setting, view
@@ -166,6 +167,21 @@ def test_rules_that_are_gone_are_said_to_be(field: str, code: str) -> None:
     with pytest.raises(NotReplayable) as caught:
         replay(resealed(record, model="m-gone"), past)
     assert caught.value.code == "model_gone"
+
+
+def test_a_slate_is_no_longer_than_wished_for_and_longer_ones_of_before_replay() -> None:
+    three = {"id": "email", "channel": "email", "limit": 3, "contact": True}
+    where = setting(small_model(), catalogue(placements=[DESK, three]))
+    past = MemoryPast(where.catalogue, where.purposes, small_model())
+    past.keep(where.catalogue, where.purposes)
+    asked = ask(view(history(), held(frequency="1/7d")), 1, "email")
+    now = decide(asked, where)
+    known = known_of(asked.view, PURPOSES, NOW)
+    sights = Sights(Person(known.profile, known.consent, PURPOSES, asked.context, NOW), bearing(PURPOSES))
+    before = redecide(Question(asked.decision_id, "email", None, now.positions), sights, where)
+    assert (len(now.slate), len(before.slate)) == (1, 3)
+    assert replay(now, past).identical
+    assert replay(before, past).identical
 
 
 def test_the_same_input_supposed_changes_nothing() -> None:

@@ -25,6 +25,7 @@ CAPS = st.dictionaries(WINDOWS, st.integers(0, 4), max_size=2)
 CONTACTS = st.lists(
     st.tuples(st.integers(0, 31), st.sampled_from(["email", "voice"]), st.integers(0, 7)), max_size=6, unique=True
 )
+WISHES = st.dictionaries(WINDOWS, st.integers(0, 4), max_size=2)
 POLICIES = st.fixed_dictionaries(
     {
         "caps": CAPS,
@@ -42,7 +43,7 @@ def made(policy: dict[str, Any], own: dict[str, int]) -> Catalogue:
     return Catalogue(msgspec.convert(document, type(found.documents)))
 
 
-def person(contacts: list[tuple[int, str, int]]) -> PersonView:
+def person(contacts: list[tuple[int, str, int]], wish: str = "") -> PersonView:
     made_to = tuple(
         sorted(
             Contact(NOW - days * DAY, f"old{n}:presented", channel, f"a{number}", str(ACTIONS[number]["group"]))
@@ -50,7 +51,7 @@ def person(contacts: list[tuple[int, str, int]]) -> PersonView:
         )
     )
     fragment = Fragment(ID, State(count=1, first=NOW, last=NOW, contacts=made_to))
-    return PersonView(ID, (ID,), 0, (Stored(Position(1, 0, 0), NOW, fragment),), held())
+    return PersonView(ID, (ID,), 0, (Stored(Position(1, 0, 0), NOW, fragment),), held(frequency=wish))
 
 
 async def promised_in_turn(view: PersonView, rules: Catalogue) -> list[Contact]:
@@ -70,16 +71,18 @@ async def promised_in_turn(view: PersonView, rules: Catalogue) -> list[Contact]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(POLICIES, CAPS, CONTACTS)
+@given(POLICIES, CAPS, CONTACTS, WISHES)
 def test_what_is_decided_with_the_newest_promises_is_granted_and_no_cap_is_exceeded(
-    policy: dict[str, Any], own: dict[str, int], contacts: list[tuple[int, str, int]]
+    policy: dict[str, Any], own: dict[str, int], contacts: list[tuple[int, str, int]], wish: dict[str, int]
 ) -> None:
-    rules, view = made(policy, own), person(contacts)
+    said = ",".join(f"{most}/{window}" for window, most in wish.items())
+    rules, view = made(policy, own), person(contacts, said)
     granted = asyncio.run(promised_in_turn(view, rules))
     counted = (*view.contacts, *granted)
     for one in granted:
         for kind, caps in (
             ("all", policy["caps"]),
+            ("all", wish),
             ("channel", policy["channel_caps"].get("email", {})),
             (ACTION, rules.actions[one.action_id].cap),
             (GROUP, policy["group_caps"].get(one.group, {})),
