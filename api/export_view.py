@@ -28,7 +28,10 @@ def _profile(view: PersonView) -> dict[str, Any]:
     known = [{"id": i, "type": k.type, "value": k.value, "at": iso(k.at)} for i, k in state.identifiers.items()]
     signals = {name: {"last": iso(s.last), "total": s.total, "sums": s.sums} for name, s in state.signals.items()}
     issues = {n: {"at": iso(i.at), "open": i.open, "topic": i.topic} for n, i in state.issues.items()}
-    contacts = [{"at": iso(c.at), "channel": c.channel, "action_id": c.action_id} for c in state.contacts]
+    contacts = [
+        {"at": iso(c.at), "channel": c.channel, "action_id": c.action_id, "approach": c.approach}
+        for c in state.contacts
+    ]
     return {
         "profile_id": profile.profile_id,
         "members": profile.members,

@@ -8,7 +8,7 @@ from engine.catalog import Action, Catalogue
 from engine.decision_id import is_decision_id, profile_of
 from engine.errors import Rejected
 from engine.events import OWN_SOURCE, Event
-from engine.outcome import KINDS, Outcome, outcome_id
+from engine.outcome import CONTACT, KINDS, Outcome, outcome_id
 from engine.records import DecisionRecord
 
 OUTCOME_OF: dict[str, str] = {
@@ -72,12 +72,14 @@ def _channel(action: Action | None) -> str:
 def outcome_event(outcome: Outcome, record: DecisionRecord | None, catalogue: Catalogue, received: int) -> Event:
     """The outcome as an event of the decision's profile; saying it twice is saying it once (derived message id).
 
-    Segment and placement come from the decision, category and group from the catalogue, so that attribution needs no
-    join. Without a record they stay empty. Raises `Rejected` where the decision never answered with that action.
+    Segment and placement come from the decision, category, group and whether the placement is a contact from the
+    catalogue, so that attribution needs no join. Without a record they stay empty, and it is not said whether it was a
+    contact. Raises `Rejected` where the decision never answered with that action.
     """
     answered = _answered(record, outcome.action_id) if record is not None else {}
     action_id = str(answered.get("action_id", outcome.action_id))
     action = catalogue.actions.get(action_id)
+    placement = catalogue.placements.get(record.placement) if record is not None else None
     properties: dict[str, Any] = {
         "decision_id": outcome.decision_id,
         "action_id": action_id,
@@ -86,6 +88,7 @@ def outcome_event(outcome: Outcome, record: DecisionRecord | None, catalogue: Ca
         "group": action.group if action is not None else "",
         "segment": record.segment if record is not None else "",
         "placement": record.placement if record is not None else "",
+        CONTACT: placement.contact if placement is not None else None,
         "value": outcome.value,
         "by": outcome.by,
         "reason": outcome.reason,

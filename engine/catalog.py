@@ -28,7 +28,8 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that can be done for a customer. `value` and `cost` in money of the installation's currency per
     acceptance; times are ISO 8601 dates. Three CEL expressions over traits, signals and context: `when` (eligibility:
     may this customer have it), `applicability` (does it make sense now), `suitability` (is it right for this customer).
-    What `needs_human` is only ever suggested to a person: at a placement without `human: true` it is held back."""
+    What `needs_human` is only ever suggested to a person: at a placement without `human: true` it is held back. `cap`
+    is per window (`1d`, `7d`, `30d`), at every placement and over every time it was shown, a contact or not."""
 
     id: str
     title: str
@@ -65,8 +66,9 @@ class Exploration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where actions are shown. `contact` says whether showing one approaches the customer (caps and quiet hours),
-    `human` that a person sees the answer first and decides whether to follow it: a machine never does."""
+    """Where actions are shown. `contact` says whether showing one approaches the customer (caps and quiet hours;
+    elsewhere what is shown counts against nothing but the action's own `cap`), `human` that a person sees the answer
+    first and decides whether to follow it: a machine never does."""
 
     id: str
     channel: str

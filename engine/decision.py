@@ -137,7 +137,8 @@ def _capped(caps: Mapping[str, int], contacts: Sequence[Contact], at: int, **wan
 def rested(
     action: Action, placement: Placement, visible: Visible, policy: ContactPolicy, now: Moments
 ) -> Blocked | None:
-    """Whether contact policy lets the action through: cool-down always, caps and quiet hours where it is a contact."""
+    """Whether contact policy lets the action through: cool-down and the action's own cap always; the other caps, which
+    count approaches, and quiet hours where it is a contact."""
     declined = visible.declines.get(action.id)
     if declined is not None and declined > now.at - policy.rest_after_decline_days * DAY:
         return Blocked(action.id, "cool_down", "the customer declined it recently")
@@ -146,11 +147,11 @@ def rested(
         return Blocked(action.id, "cap", capped)
     if not placement.contact:
         return None
-    channel = placement.channel
+    channel, made = placement.channel, [contact for contact in visible.contacts if contact.approach]
     capped = (
-        _capped(policy.caps, visible.contacts, now.at)
-        or _capped(policy.channel_caps.get(channel, {}), visible.contacts, now.at, channel=channel)
-        or _capped(policy.group_caps.get(action.group, {}), visible.contacts, now.at, group=action.group)
+        _capped(policy.caps, made, now.at)
+        or _capped(policy.channel_caps.get(channel, {}), made, now.at, channel=channel)
+        or _capped(policy.group_caps.get(action.group, {}), made, now.at, group=action.group)
     )
     if capped:
         return Blocked(action.id, "contact_cap", capped)

@@ -26,6 +26,8 @@ DEFAULT_REWARDS: Mapping[str, float] = MappingProxyType(
     {"accepted": 1.0, "completed": 1.0, "clicked": 1.0, "complaint": -1.0, "churned": -1.0}
 )
 WINDOW = 7 * 86_400_000
+# the property of an outcome that says whether its placement is a contact
+CONTACT = "contact"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -54,12 +56,13 @@ def outcome_id(decision_id: str, action_id: str, outcome: str) -> str:
     return f"{decision_id}:{action_id}:{outcome}"
 
 
-def contact_of(event: Event) -> tuple[str, str, str] | None:
-    """(channel, action id, group) when the event is an approach to the customer that contact policies count."""
+def contact_of(event: Event) -> tuple[str, str, str, bool] | None:
+    """(channel, action id, group, whether that was an approach) when the event says that an action was shown. One that
+    does not say where is taken for an approach."""
     if event.kind != "outcome" or event.name not in SHOWN:
         return None
-    properties = event.properties
-    return str(properties.get("channel", "")), str(properties.get("action_id", "")), str(properties.get("group", ""))
+    channel, action, group = (str(event.properties.get(name, "")) for name in ("channel", "action_id", "group"))
+    return channel, action, group, event.properties.get(CONTACT) is not False
 
 
 def judge(outcomes: Iterable[Outcome], rewards: Mapping[str, float] = DEFAULT_REWARDS) -> Verdict:

@@ -4,6 +4,7 @@ who may see it, of storage or of links: which fragments belong together is told 
 from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -57,13 +58,15 @@ class Moment(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """One time the company approached the person: what contact policies count."""
+    """One time an action was shown to the person. Only an `approach` counts for contact policies and the person's own
+    limit; for an action's own cap every time does."""
 
     at: int
     message_id: str
     channel: str
     action_id: str
     group: str
+    approach: bool = True
 
 
 class Issue(msgspec.Struct, frozen=True, array_like=True):
@@ -77,7 +80,6 @@ class Issue(msgspec.Struct, frozen=True, array_like=True):
 
 class State(msgspec.Struct, frozen=True, array_like=True):
     """What a fragment and a profile have in common. Everything in it merges (law 4) in any order (law 3).
-
     `declines` holds, per action id, when the customer last declined it: the timeline is too short to remember that.
     """
 
@@ -170,10 +172,12 @@ def _issues(into: dict[str, Issue], more: Mapping[str, Issue]) -> dict[str, Issu
 
 def _contacts(into: tuple[Contact, ...], more: tuple[Contact, ...]) -> tuple[Contact, ...]:
     everything = sorted({*into, *more})
-    if not everything:
-        return ()
-    oldest = everything[-1].at - CONTACT_AGE
-    return tuple(c for c in everything[-CONTACTS_SIZE:] if c.at >= oldest)
+    oldest = everything[-1].at - CONTACT_AGE if everything else 0
+    if len(everything) > CONTACTS_SIZE:
+        # what is shown on every page must not push an approach out
+        newest_of = ([c for c in everything if c.approach is way][-CONTACTS_SIZE:] for way in (True, False))
+        everything = sorted(chain.from_iterable(newest_of))
+    return tuple(c for c in everything if c.at >= oldest)
 
 
 def _moment_order(moment: Moment) -> tuple[int, str, str, str, bytes]:
@@ -312,7 +316,6 @@ def fold(fragment: Fragment, event: Event) -> Fragment:
 
 def merge(fragments: Sequence[Fragment], members: Sequence[str] = (), link_version: int = 0) -> Profile:
     """One person out of its fragments. `members` lists the person's ids, strongest first (default: the fragments' own).
-
     Identifiers that were only seen next to a member, but do not belong to the person, are left out.
     """
     ids = tuple(members) or tuple(fragment.id for fragment in fragments)

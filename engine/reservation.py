@@ -77,10 +77,12 @@ def open_of(reserved: Reserved, contacts: Sequence[Contact]) -> tuple[Contact, .
 
 def alike(kind: str, one: Contact, other: Contact) -> bool:
     """Whether both count against the same cap of this kind."""
-    if kind == CHANNEL:
-        return one.channel == other.channel
     if kind == ACTION:
         return one.action_id == other.action_id
+    if not (one.approach and other.approach):
+        return False
+    if kind == CHANNEL:
+        return one.channel == other.channel
     return kind == ALL or one.group == other.group
 
 
@@ -114,10 +116,11 @@ def most_shown(placement: Placement, policy: ContactPolicy, contacts: Sequence[C
     that. None where nothing limits it."""
     if not placement.contact:
         return None
-    here = tuple(c for c in contacts if c.channel == placement.channel)
+    made = tuple(c for c in contacts if c.approach)
+    here = tuple(c for c in made if c.channel == placement.channel)
     rooms = [
         most - sum(1 for c in counted if c.at > at - WINDOWS[name])
-        for caps, counted in ((policy.caps, contacts), (policy.channel_caps.get(placement.channel, {}), here))
+        for caps, counted in ((policy.caps, made), (policy.channel_caps.get(placement.channel, {}), here))
         for name, most in caps.items()
     ]
     return min(rooms, default=None)

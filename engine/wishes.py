@@ -16,7 +16,7 @@ def most_wished(settings: Mapping[str, str], contacts: Sequence[Contact], at: in
 
 
 def _made(contacts: Sequence[Contact], window: str, at: int) -> int:
-    return sum(1 for contact in contacts if contact.at > at - WINDOWS[window])
+    return sum(1 for contact in contacts if contact.approach and contact.at > at - WINDOWS[window])
 
 
 def as_wished(

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.catalog import Catalogue, digest_of
 from engine.consent import Purposes
+from engine.profile import Contact
 from engine.records import DecisionRecord
 from models.gate import Person
 
@@ -26,7 +27,7 @@ _SIZE = 4
 _FORMAT = f">{len(INPUTS)}I"
 _VALUES = attrgetter(*INPUTS)
 # counts may come as whole numbers, and come back from their bytes as floats
-_CROSS = INPUTS.index("cross")
+_CROSS, _RESERVED = INPUTS.index("cross"), INPUTS.index("reserved")
 _bytes_of: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _PURPOSES: dict[int, tuple[Purposes, str]] = {}
 _VERSIONS: dict[tuple[str, str], dict[str, str]] = {}
@@ -67,10 +68,18 @@ def sealed(record: DecisionRecord, person: Person, catalogue: Catalogue) -> Deci
     return msgspec.structs.replace(whole, sums=sums_of(whole))
 
 
+def _summed(contact: Contact) -> tuple[Any, ...]:
+    """A promise as it was before it could say that it is no approach: sums made then must still fit."""
+    *said, approach = msgspec.structs.astuple(contact)
+    return tuple(said) if approach else (*said, approach)
+
+
 def sums_of(record: DecisionRecord) -> bytes:
     """Four bytes per input, in the order of `INPUTS`."""
     values = list(map(_bytes_of, _VALUES(record)))
     values[_CROSS] = array("d", chain.from_iterable(record.cross)).tobytes()
+    if record.reserved:
+        values[_RESERVED] = _bytes_of(tuple(map(_summed, record.reserved)))
     return struct.pack(_FORMAT, *map(zlib.crc32, values))
 
 

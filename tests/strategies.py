@@ -57,6 +57,7 @@ def _outcome(*names: str) -> st.SearchStrategy[dict[str, Any]]:
         channel=st.sampled_from(["voice", "email"]),
         group=st.sampled_from(["", "offers"]),
         segment=st.sampled_from(["all", "gold"]),
+        contact=st.sampled_from([True, False, None]),
         value=st.sampled_from([1, 2.0]),
     )
 

@@ -19,7 +19,7 @@ from infra.redis_store_reservations import RedisReservations
 from models.replay import replay
 from tests.api.seed import ANN, decide, grant, seed
 from tests.api.trying import edit_actions, edit_policy
-from tests.api.world import ADMIN, Rig
+from tests.api.world import ADMIN, WRITE, Rig
 from tests.servers import database
 
 DATABASE = 12
@@ -95,6 +95,25 @@ async def test_what_the_person_wishes_for_at_most_is_never_exceeded(rig: Rig, po
     assert len([r for r in records if r.slate]) == 2
     assert "frequency" in {blocked["rule"] for blocked in last["blocked"]}
     assert all(replay(record, rig.past).identical for record in records)
+
+
+async def test_what_is_shown_without_contacting_anybody_counts_for_an_actions_own_cap_alone(rig: Rig) -> None:
+    """Somebody who visits the website may be called all the same."""
+    edit_actions(rig, cap={"30d": 1})
+    edit_policy(rig, caps={"7d": 1}, channel_caps={"web": {"7d": 1}, "voice": {"7d": 1}})
+    async with client(rig) as one:
+        await one.patch(f"/v1/profiles/{ANN}/consent", json={"frequency": "1/7d"})
+        seen = await decide(one, placement="web", limit=1)
+        viewed = {"decision_id": seen["decision_id"], "action_id": shown([seen])[0]}
+        event = {"event": "Promotion Viewed", "userId": "u-1", "properties": viewed}
+        assert (await one.post("/v1/track", json=event, auth=(WRITE, ""))).status_code == 200
+        called = await decide(one, placement="outbound_call")
+        blocked = {entry["rule"]: entry["action_id"] for entry in called["blocked"]}
+        assert shown([called])
+        assert blocked.get("cap", shown([seen])[0]) == shown([seen])[0]
+        assert not {"contact_cap", "frequency"} & set(blocked)
+        again = await decide(one, placement="web", limit=9)
+    assert shown([seen])[0] in {entry["action_id"] for entry in again["blocked"] if entry["rule"] == "cap"}
 
 
 async def test_what_was_promised_frees_when_it_was_not_kept(rig: Rig) -> None:

@@ -33,6 +33,16 @@ async def test_an_outcome_becomes_an_event_of_the_decisions_profile(rig: Rig, cl
     assert event.at < NOW
 
 
+@pytest.mark.parametrize(("placement", "contact"), [("agent_desktop", False), ("outbound_call", True)])
+async def test_an_outcome_says_whether_it_was_a_contact(
+    rig: Rig, client: httpx.AsyncClient, placement: str, contact: bool
+) -> None:
+    made = await decide(client, placement=placement)
+    seen = {"decision_id": made["decision_id"], "action_id": made["actions"][0]["action_id"], "outcome": "presented"}
+    await client.post("/v1/outcomes", json=seen)
+    assert [e.properties["contact"] for e in rig.events() if e.kind == "outcome"] == [contact]
+
+
 async def test_saying_it_twice_is_saying_it_once(client: httpx.AsyncClient) -> None:
     await grant(client, "personalization")
     report = await said(client)

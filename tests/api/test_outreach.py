@@ -87,7 +87,7 @@ async def test_an_action_whose_purpose_is_closed_is_left_out(rig: Rig, client: h
 async def test_who_reached_a_cap_is_left_out(rig: Rig, client: httpx.AsyncClient) -> None:
     waiting(rig, ANN, 9.0)
     for _ in range(3):
-        made = await decide(client, placement="agent_desktop", limit=1)
+        made = await decide(client, placement="outbound_call")
         said = {
             "decision_id": made["decision_id"],
             "action_id": made["actions"][0]["action_id"],

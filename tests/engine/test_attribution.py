@@ -119,6 +119,7 @@ def test_the_outcome_is_an_event_of_the_decisions_profile_with_all_attribution_n
         "group": "offers",
         "segment": "premium",
         "placement": "desk",
+        "contact": False,
         "value": 12.5,
         "by": "agent-7",
         "reason": "liked it",
@@ -127,7 +128,7 @@ def test_the_outcome_is_an_event_of_the_decisions_profile_with_all_attribution_n
 
 def test_an_unnamed_action_is_the_first_of_the_answer() -> None:
     event = outcome_event(Outcome(DECISION, "", "presented", 2000), RECORD, CATALOGUE, 2000)
-    assert contact_of(event) == ("email", "tv_offer", "offers")
+    assert contact_of(event) == ("email", "tv_offer", "offers", False)
     assert "value" not in event.properties
 
 
@@ -146,3 +147,11 @@ def test_without_a_record_the_catalogue_alone_speaks() -> None:
     event = outcome_event(Outcome(DECISION, "tv_offer", "presented", 9000), None, CATALOGUE, 3000)
     assert event.at == 3000
     assert (event.properties["channel"], event.properties["segment"]) == ("voice", "")
+    assert contact_of(event) == ("voice", "tv_offer", "offers", True)
+
+
+def test_at_a_placement_that_left_the_catalogue_it_counts_as_an_approach() -> None:
+    elsewhere = msgspec.structs.replace(RECORD, placement="gone")
+    event = outcome_event(Outcome(DECISION, "tv_offer", "presented", 2000), elsewhere, CATALOGUE, 2000)
+    assert "contact" not in event.properties
+    assert contact_of(event) == ("email", "tv_offer", "offers", True)

@@ -10,6 +10,8 @@ from engine.events import Event
 from engine.identifiers import RESERVED, Identifier
 from engine.profile import (
     CONTACT_AGE,
+    CONTACTS_SIZE,
+    Contact,
     Fragment,
     Known,
     State,
@@ -90,6 +92,17 @@ def test_contacts_are_kept_thirty_days() -> None:
     ).state.contacts
     assert [contact.message_id for contact in contacts] == ["m2", "m3"]
     assert folded([event(4, "outcome", "accepted")]).state.contacts == ()
+
+
+def test_what_is_shown_elsewhere_is_no_approach_and_pushes_none_out() -> None:
+    def shown(number: int, **more: bool) -> Event:
+        return event(number, "outcome", "presented", at=START + number, properties={"action_id": "a", **more})
+
+    state = folded([shown(0), shown(1, contact=True), *(shown(n, contact=False) for n in range(2, 700))]).state
+    assert [c.message_id for c in state.contacts if c.approach] == ["m0", "m1"]
+    assert len(state.contacts) == CONTACTS_SIZE + 2
+    before = msgspec.msgpack.encode((START, "m0", "", "a", ""))
+    assert msgspec.msgpack.decode(before, type=Contact) == state.contacts[0]
 
 
 def test_a_decline_is_remembered_longer_than_the_timeline() -> None:

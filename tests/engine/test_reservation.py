@@ -102,6 +102,17 @@ def test_a_slate_is_no_longer_than_what_is_left() -> None:
     assert most_shown(email, made({}).policy, (), NOW) is None
 
 
+def test_what_was_shown_elsewhere_counts_against_its_own_cap_alone() -> None:
+    found = made(
+        {"caps": {"7d": 1}, "channel_caps": {"email": {"7d": 1}}, "group_caps": {"g": {"7d": 1}}}, cap={"7d": 1}
+    )
+    email, elsewhere = found.placements["email"], (contact(1, approach=False),)
+    got = claim(promise(9), (found.actions["a"], email), found.policy, {"frequency": "1/7d"}, elsewhere)
+    assert {cap.kind: cap.room for cap in got.caps} == {ALL: 1, CHANNEL: 1, GROUP: 1, ACTION: 0}
+    assert most_shown(email, found.policy, elsewhere, NOW) == 1
+    assert made_of(Reserved((promise(1),)), elsewhere) == ("d1:a",)
+
+
 def test_a_capped_group_is_shown_once_in_a_slate() -> None:
     found = made({"group_caps": {"g": {"7d": 1}}})
     assert once_per_group(found.placements["email"], found.policy).unique_groups

@@ -131,7 +131,7 @@ def test_a_window_closes_after_its_length() -> None:
 
 
 # Another digest means that what is stored is not what would be folded now: give the fold its next number, add a line.
-FOLDED = {"1": "a43ca22043fc0a48"}
+FOLDED = {"1": "a43ca22043fc0a48", "2": "5e2b23d41d9174df"}
 
 
 def test_another_fold_has_another_number() -> None:

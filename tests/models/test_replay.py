@@ -4,6 +4,7 @@ altered in its record is named; and what-if changes one thing only."""
 import os
 import random
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from infra.memory_past import MemoryPast
 from models.gate import Person, Sights, bearing
 from models.replay import NotReplayable, replay
 from models.scorer import PriorModel
-from models.seal import sums_of
+from models.seal import INPUTS, sums_of
 from models.serving import Ask, Question, Setting, decide, known_of, redecide
 from models.what_if import CONSENT, CONTEXT, SIGNAL, TRAIT, Change, Unsupposable, what_if
 from tests.models.learnt import small_model
@@ -182,6 +183,17 @@ def test_a_slate_is_no_longer_than_wished_for_and_longer_ones_of_before_replay()
     assert (len(now.slate), len(before.slate)) == (1, 3)
     assert replay(now, past).identical
     assert replay(before, past).identical
+
+
+def test_sums_of_before_promises_could_be_no_approach_still_fit() -> None:
+    record, past = one_record()
+    [promised] = record.reserved
+    place = 4 * INPUTS.index("reserved")
+    assert record.sums[place : place + 4] == crc32(encode([msgspec.structs.astuple(promised)[:5]])).to_bytes(4, "big")
+    other_kind = msgspec.structs.replace(record, reserved=(msgspec.structs.replace(promised, approach=False),))
+    difference = replay(other_kind, past).difference
+    assert difference is not None
+    assert difference.inputs == ("reserved",)
 
 
 def test_the_same_input_supposed_changes_nothing() -> None:
