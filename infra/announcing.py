@@ -38,10 +38,11 @@ class AnnouncedConsents:
     async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         """The change counts once it is written; a notice that is lost only delays what is derived."""
         states = await self._consents.write(changes, told)
-        self._telling.start(self._tell(list(changes)))
+        self._telling.start(self.tell(list(states)))
         return states
 
-    async def _tell(self, identities: Sequence[str]) -> None:
+    async def tell(self, identities: Sequence[str]) -> None:
+        """One notice each; what the broker does not take is not told."""
         try:
             await asyncio.gather(*map(self._told, identities))
         except Unavailable:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from infra.consent_writing import LedgeredConsents, Truth
+from infra.consent_writing import LedgeredConsents, Tell, Truth
 from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.redis_store import FAILURES, RedisClient, RedisPeople, Runs, connect
 from infra.redis_store_consent import ConsentKeys
@@ -24,12 +24,13 @@ class ConsentSide:
     truth: Truth
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def begin(self) -> None:
-        """Bring Redis up to the ledger if it is a new run of it, and keep watching."""
+    async def begin(self, tell: Tell | None = None) -> None:
+        """Bring Redis up to the ledger if it is a new run of it, and keep watching; `tell` hears whose refusals were
+        mended, so that what was derived from them is derived again."""
         with contextlib.suppress(*FAILURES):
             # a server that does not answer yet is asked again by the watch; until then the ledger answers
             await self.redis.ping()
-        self._tasks.append(asyncio.create_task(self.truth.watch(self.consents)))
+        self._tasks.append(asyncio.create_task(self.truth.watch(self.consents, tell)))
 
     async def end(self) -> None:
         for task in self._tasks:

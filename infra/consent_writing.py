@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -25,6 +25,7 @@ log = logging.getLogger("rapport.consent")
 LEFT_BEHIND_MS = 10_000
 CHECK_SECONDS = 0.2
 TOGETHER = 500
+Tell = Callable[[Sequence[str]], Awaitable[None]]
 
 
 class Persons(People, Protocol):
@@ -128,13 +129,18 @@ class LedgeredConsents:
         """Everything said under these identifiers, oldest first."""
         return [proof_of(row) for row in await self._ledger.rows(identities)]
 
-    async def mend(self, waiting: Mapping[str, Mapping[str, Pending]]) -> set[str]:
-        """Carry out refusals whose writer died between key and ledger; who is still at it does the same thing. It may
-        have died before every identifier of the person had one. Returns whose writer may be at it still."""
+    async def mend(self, waiting: Mapping[str, Mapping[str, Pending]], tell: Tell | None = None) -> set[str]:
+        """Carry out refusals whose writer died between key and ledger, and tell whose they are; who is still at it does
+        the same thing. It may have died before every identifier of the person had one. Returns whose writer may be at
+        it still."""
         due = self._clock() - LEFT_BEHIND_MS
         for identity, rows in waiting.items():
+            old = {row: p for row, p in rows.items() if p.at <= due}
             with going_on():
-                await self._carry_out(identity, {row: p for row, p in rows.items() if p.at <= due})
+                await self._carry_out(identity, old)
+                # only what was carried out: whoever is told reads the person, and what waits still is seen again
+                if old and tell is not None:
+                    await tell([identity])
         return {identity for identity, rows in waiting.items() if any(p.at > due for p in rows.values())}
 
     async def _carry_out(self, identity: str, old: Mapping[str, Pending]) -> None:
@@ -205,25 +211,25 @@ class Truth:
             self._runs.trusted.update(runs)
         return written
 
-    async def _mended(self, consents: LedgeredConsents) -> None:
+    async def _mended(self, consents: LedgeredConsents, tell: Tell | None = None) -> None:
         """Carry out what was seen waiting; what waits after that, or where that failed, is looked at again."""
         seen, self._waiting = self._waiting, {}
         left = seen
         try:
             _, current = await self._keys.read(list(seen)) if seen else ({}, {})
-            young = await consents.mend(current)
+            young = await consents.mend(current, tell)
             left = {identity: current[identity] for identity in young}
         finally:
             self._waiting.update(left)
 
-    async def watch(self, consents: LedgeredConsents) -> None:
-        """Keep catching up and mending for as long as the process lives."""
+    async def watch(self, consents: LedgeredConsents, tell: Tell | None = None) -> None:
+        """Keep catching up and mending for as long as the process lives; `tell` hears whose refusals were mended."""
         while True:
             try:
                 written = await self.catch_up()
                 if written:
                     log.warning("Redis restarted; consent of %d identifiers was written again", written)
-                await self._mended(consents)
+                await self._mended(consents, tell)
             except (*FAILURES, Unavailable) as error:
                 log.warning("consent waits for a server: %s", type(error).__name__)
             await asyncio.sleep(CHECK_SECONDS)

@@ -213,7 +213,7 @@ async def open_world(settings: Settings) -> AsyncIterator[Opened]:
     consents = AnnouncedConsents(side.consents, log, topic(settings.prefix, CHANGES))
     store, live = _followed(settings)
     await log.start()
-    await side.begin()
+    await side.begin(consents.tell)
     reads = await _recording(settings)
     refreshing = asyncio.create_task(_refresh(configuration, live, log))
     try:

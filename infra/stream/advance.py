@@ -108,7 +108,7 @@ class Partition:
         self._mark = await persist(self._outside.store.watermark, self.number)
         heard = await persist(self._outside.store.heard, self.number)
         if heard:
-            await persist(take_down, heard, self._outside.people, self._outside.consents, self._outside.policy())
+            await self._effects(heard, ())
         return self._mark
 
     def _check(self, position: Position, before: Position) -> None:
@@ -187,9 +187,11 @@ class Partition:
 
     async def _effects(self, heard: Sequence[Said], homes: Sequence[str]) -> None:
         """What follows a batch and may be done again: consent into the ledger and everywhere it counts, notices."""
+        outside, reached = self._outside, list(homes)
         if heard:
-            await persist(take_down, heard, self._outside.people, self._outside.consents, self._outside.policy())
-        self._notices = asyncio.create_task(persist(self._outside.notify, self.number, homes))
+            # whoever shares an identifier with the event is told too: theirs may be the only news of it
+            reached += await persist(take_down, heard, outside.people, outside.consents, outside.policy())
+        self._notices = asyncio.create_task(persist(outside.notify, self.number, list(dict.fromkeys(reached))))
 
     async def _wait_for_archive(self) -> None:
         log.warning("partition %d waits: %d applied records are not archived", self.number, self._outside.tail_limit)

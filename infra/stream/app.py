@@ -11,6 +11,7 @@ import msgspec
 from faust.types import TP
 
 from engine.step import Rules
+from infra.announcing import AnnouncedConsents
 from infra.config import LiveConfiguration
 from infra.consent_opening import open_consents
 from infra.decisions import FoundDecisions
@@ -34,6 +35,8 @@ from infra.topics import CHANGES, EVENTS, INBOX, LINKS, REJECTS, topic
 log = logging.getLogger("rapport.stream")
 # below the group's session timeout, so that letting go never costs the membership
 LET_GO_SECONDS = 3.0
+# so many ids are well below what a broker takes in one message
+IDS_PER_NOTICE = 5_000
 
 
 def now_ms() -> int:
@@ -53,6 +56,7 @@ class Worker:
         self.people = self.consent_side.people
         self.consents = self.consent_side.consents
         self.sender = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, settings.linger_ms)
+        self.announced = AnnouncedConsents(self.consents, self.sender, self.topic(CHANGES))
         self.bodies = Bodies(open_bodies(settings), settings.key(), lambda: self.configuration.current.identity, now_ms)
         self.partitions: dict[int, Partition] = {}
         self.outboxes: dict[int, OutboxSender] = {}
@@ -67,11 +71,11 @@ class Worker:
         """Connect and learn which log this is; once per process."""
         async with self._started:
             if not self._ready:
-                await self.consent_side.begin()
                 rules = Rules(identity=self.configuration.current.identity)
                 self.sender.rules = rules.version
                 await persist(RulesRecord(self.redis).claim, rules_now(rules.identity))
                 await persist(self.sender.start)
+                await self.consent_side.begin(self.announced.tell)
                 self.incarnation = await persist(self._incarnation)
                 self._ready = True
 
@@ -104,7 +108,7 @@ class Worker:
             configuration=self.configuration,
             log=self.sender,
             people=self.people,
-            consents=self.consents,
+            consents=self.announced,
             decisions=FoundDecisions(recent, self.settings.archive),
             reject=self.reject,
             clock=now_ms,
@@ -196,12 +200,12 @@ class Worker:
             await self.sender.send(self.topic(REJECTS), value, 0)
 
     async def notify(self, partition: int, ids: Sequence[str]) -> None:
-        if ids:
-            await self.sender.send(self.topic(CHANGES), msgspec.msgpack.encode(list(ids)), partition)
+        for start in range(0, len(ids), IDS_PER_NOTICE):
+            value = msgspec.msgpack.encode(list(ids[start : start + IDS_PER_NOTICE]))
+            await self.sender.send(self.topic(CHANGES), value, partition)
 
     async def notify_people(self, ids: Sequence[str]) -> None:
-        if ids:
-            await self.notify(0, ids)
+        await self.notify(0, ids)
 
 
 def fold_app(settings: Settings) -> faust.App:
@@ -234,9 +238,8 @@ def _closing(worker: Worker) -> Any:
         for outbox in worker.outboxes.values():
             outbox.stop()
         settling = [asyncio.create_task(partition.settle()) for partition in worker.partitions.values()]
-        if settling:
-            # a broker that is away hears them from whoever goes on
-            await asyncio.wait(settling, timeout=LET_GO_SECONDS)
+        # a broker that is away hears them from whoever goes on
+        await asyncio.wait([*settling, asyncio.create_task(worker.announced.end())], timeout=LET_GO_SECONDS)
         await worker.sender.stop()
 
     return close

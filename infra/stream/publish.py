@@ -58,7 +58,10 @@ class Publisher:
 
     async def take(self, values: Sequence[bytes]) -> None:
         """Publish everybody named in these notices."""
-        ids = list(dict.fromkeys(identity for value in values for identity in _ids(value)))
+        await self.derive(list(dict.fromkeys(identity for value in values for identity in _ids(value))))
+
+    async def derive(self, ids: Sequence[str]) -> None:
+        """Publish everybody whom these ids belong to."""
         for start in range(0, len(ids), PEOPLE_PER_READ):
             await self._together(ids[start : start + PEOPLE_PER_READ])
 
@@ -145,10 +148,13 @@ def publish_app(settings: Settings) -> faust.App:
         notices.begin({tp.partition: at for tp, at in assigned.items()})
         return {}
 
+    async def begin() -> None:
+        await side.begin(publisher.derive)
+
     app = new_app(settings, PUBLISH, go_on)
     source = app.topic(name, value_type=bytes, internal=False)
     in_batches(app, source, publisher.take, notices, settings.publish_ms / 1000)
-    app.task()(side.begin)
+    app.task()(begin)
     app.task()(publisher.run)
     return app
 

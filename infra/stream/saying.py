@@ -33,19 +33,20 @@ def _covers(said: Said, members: Sequence[str]) -> Said:
     return msgspec.structs.replace(said, statement=msgspec.structs.replace(said.statement, covers=covers))
 
 
-async def take_down(heard: Sequence[Said], people: People, consents: Consents, policy: Purposes) -> None:
-    """Write what events said: under their home, and a refusal under every identifier of the person and of the event.
-    May be done again: the same event is the same row of the ledger."""
+async def take_down(heard: Sequence[Said], people: People, consents: Consents, policy: Purposes) -> list[str]:
+    """Write what events said: under their home, and a refusal under every identifier of the person and of the event,
+    who may be other people. Returns under whom; may be done again: the same event is the same row of the ledger."""
     homes = list(dict.fromkeys(one.home for one in heard))
     views = await people.people(homes)
     persons = dict(zip(homes, views, strict=True))
     events: dict[tuple[str, str, str], list[Said]] = {}
     for one in heard:
         events.setdefault((one.home, one.statement.source, one.message_id), []).append(one)
-    await asyncio.gather(*(_one(consents, said, persons[home], policy) for (home, _, _), said in events.items()))
+    each = await asyncio.gather(*(_one(consents, said, persons[home], policy) for (home, _, _), said in events.items()))
+    return list(dict.fromkeys(identity for some in each for identity in some))
 
 
-async def _one(consents: Consents, said: Sequence[Said], person: PersonView, policy: Purposes) -> None:
+async def _one(consents: Consents, said: Sequence[Said], person: PersonView, policy: Purposes) -> list[str]:
     first = said[0]
     changes: dict[str, dict[str, Statement]] = {}
     for one in said:
@@ -60,8 +61,11 @@ async def _one(consents: Consents, said: Sequence[Said], person: PersonView, pol
         evidence={"event": first.message_id, "explicit": str(first.statement.explicit).lower()},
         event=(first.statement.source, first.message_id),
     )
+    # what the ledger cannot take counts already, as a row on its way there
+    reached = list(changes)
     with going_on():
-        await consents.write(_as_changes(changes), told)
+        reached += await consents.write(_as_changes(changes), told)
+    return reached
 
 
 def _as_changes(statements: Mapping[str, dict[str, Statement]]) -> dict[str, ConsentChange]:

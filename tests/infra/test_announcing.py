@@ -2,11 +2,13 @@
 
 import logging
 import time
+from collections.abc import Mapping
 
 import msgspec
 import pytest
 
-from engine.ports import ConsentChange
+from engine.consent import Held
+from engine.ports import PLAIN, Circumstances, ConsentChange
 from infra.announcing import AnnouncedConsents
 from infra.kafka_log import KafkaLog, ensure_topics, read_topic
 from infra.memory import MemoryState
@@ -36,6 +38,27 @@ async def test_a_change_is_announced_before_the_process_ends(embedded_broker: Ru
     await log.stop()
     notices = await read_topic(embedded_broker.url, topic(PREFIX, CHANGES))
     assert [msgspec.msgpack.decode(notice) for notice in notices] == [["ann"]]
+
+
+class Growing(MemoryConsents):
+    """bob became the same person while ann's change was written."""
+
+    async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
+        return {**await super().write(changes, told), "bob": Held()}
+
+
+async def test_who_was_written_to_as_well_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bytes] = []
+
+    async def send(_log: KafkaLog, _name: str, value: bytes, _partition: int) -> None:
+        sent.append(value)
+
+    monkeypatch.setattr(KafkaLog, "send", send)
+    growing = Growing(MemoryState(lambda: 0), MemoryNotices())
+    consents = AnnouncedConsents(growing, log_at("kafka://127.0.0.1:1"), topic(PREFIX, CHANGES))
+    await consents.write(CHANGE)
+    await consents.end()
+    assert [msgspec.msgpack.decode(notice) for notice in sent] == [["ann"], ["bob"]]
 
 
 async def test_a_change_holds_without_the_broker(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -82,12 +82,20 @@ async def test_what_is_mended_reaches_everybody_who_is_one_person(place: Place) 
     assert (await consent(side, B)).answers["marketing"].status == "denied"
 
 
-async def test_what_is_mended_still_says_who_said_it_and_under_which_law(place: Place) -> None:
+async def test_what_is_mended_still_says_who_said_it_and_is_told_of_once(place: Place) -> None:
     side = await place.opened()
     left = Pending(place.clock(), ConsentChange(), "desk", "GDPR")
     await keys_of(side).hold({A: no(2000)}, {A: "r1"}, left)
-    place.clock.at += LATER
-    await side.consents.mend((await keys_of(side).read([A]))[1])
+    told: list[int] = []
+
+    async def tell(identities: Sequence[str]) -> None:
+        told.append(len(await side.consents.history(identities)))
+
+    for later in (0, LATER, 0):
+        await side.people.person(A)
+        place.clock.at += later
+        await side.truth._mended(side.consents, tell)
+    assert told == [1]
     (row,) = await side.consents.history([A])
     assert (row.how, row.who, row.jurisdiction) == ("mended", "desk", "GDPR")
 

@@ -223,6 +223,35 @@ async def test_a_no_counts_from_the_moment_its_record_is_applied(bed: Bed) -> No
     assert (await statuses(bed))["marketing"] == "denied"
 
 
+async def refused_in_anns_browser(bed: Bed) -> bytes:
+    """bob's page says no in a browser that is ann's: written under her cookie too, which is not his."""
+    await linked(bed)
+    bed.notices.clear()
+    return record(event("page", user="bob", anonymousId="cookie", minute=5, consent={"marketing": False}))
+
+
+async def test_who_shares_an_identifier_with_a_no_is_told_of_it(bed: Bed) -> None:
+    raw, partition = await refused_in_anns_browser(bed), bed.partition()
+    await partition.take(1, raw)
+    await partition.settle()
+    assert (await statuses(bed))["marketing"] == "denied"
+    told = {(await bed.people.person(identity)).profile_id for identity in bed.notices}
+    assert told == {ANN, id_of("user_id", "bob")}
+
+
+async def test_who_is_told_of_a_no_is_told_again_where_the_notice_died(bed: Bed) -> None:
+    """The worker dies between script and notice; the next one may have another log, without that record."""
+    raw, dying = await refused_in_anns_browser(bed), bed.partition()
+    dying._outside = msgspec.structs.replace(dying._outside, consents=LostLedger(bed))
+    with pytest.raises(Died):
+        await dying.take(1, raw)
+    for partition, offset, sent in ((bed.partition(), 1, raw), (bed.partition(2), 0, record(event(minute=6)))):
+        bed.notices.clear()
+        await partition.take(offset, sent)
+        await partition.settle()
+        assert COOKIE in bed.notices
+
+
 async def test_an_explicit_yes_is_not_shown_before_the_ledger_has_it(bed: Bed) -> None:
     dying = bed.partition()
     dying._outside = msgspec.structs.replace(dying._outside, consents=LostLedger(bed))
