@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from api.answers import consent_of
 from api.deps import World
 from api.reading import is_plain
 from api.schemas import DecisionAsk
@@ -152,12 +153,13 @@ def _exposure(experiment: Experiment, arm: str, view: PersonView, at: int) -> Ev
 
 
 def state_tag(who: Targeted, serving: Serving) -> str:
-    """A strong entity tag that changes with whatever the flags rest on: the person, consent, context, the rules, the
-    model and the hour. The echo of our own decisions and exposures does not change it."""
-    current = serving.world.now
+    """A strong entity tag that changes with whatever the flags rest on: the person, consent and what it allows by now,
+    context, the rules, the model and the hour. The echo of our own decisions and exposures does not change it."""
+    current, at = serving.world.now, serving.world.clock()
+    allowed = [name for name, answer in consent_of(who.view, current.purposes, at).answers.items() if answer.allowed]
     parts = (
         *(current.catalogue.digest, digest_of(current.allocation.plan), digest_of(current.purposes)),
-        *(serving.world.live_model.current().version, serving.world.clock() // STEADY_MS, who.context),
+        *(serving.world.live_model.current().version, at // STEADY_MS, allowed, who.context),
         *(who.view.profile_id, who.view.link_version, {i: held.version for i, held in who.view.held.items()}),
         who.view.told,
     )

@@ -140,6 +140,17 @@ async def test_bulk_is_sent_again_after_an_edit_and_after_an_hour(rig: Rig, clie
     assert edited.status_code == 200
 
 
+async def test_bulk_is_sent_again_once_a_yes_has_expired(rig: Rig, client: httpx.AsyncClient) -> None:
+    rig.clock.at += 60_000 - rig.clock.at % 3_600_000
+    await client.patch(f"/v1/profiles/{ANN}/consent", json={"jurisdiction": "GDPR"})
+    await grant(client, "marketing")
+    rig.clock.at += 730 * 86_400_000 - 1000
+    tag = (await client.post(ALL, json=WHO)).headers["etag"]
+    for later, status in ((500, 304), (500, 200)):
+        rig.clock.at += later
+        assert (await client.post(ALL, json=WHO, headers={"If-None-Match": tag})).status_code == status
+
+
 DEEP = b'{"context": {"targetingKey": "u", "a": ' + b"[" * 30 + b"]" * 30 + b"}}"
 WRONG: dict[str, tuple[str, bytes, int, str]] = {
     "no json": (ONE, b"{", 400, "PARSE_ERROR"),
