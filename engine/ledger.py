@@ -7,7 +7,19 @@ from types import MappingProxyType
 
 import msgspec
 
-from engine.consent import CLOSED, GRANTED, REFUSALS, RESTRICTION, Held, Statement, is_restricted, standing
+from engine.consent import (
+    CLOSED,
+    CONTRACT,
+    GRANTED,
+    REFUSALS,
+    RESTRICTION,
+    Held,
+    Purposes,
+    Statement,
+    is_restricted,
+    resolve,
+    standing,
+)
 from engine.ports import Circumstances, ConsentChange, Proof, Stale, Unavailable
 from engine.statement import taken
 
@@ -207,18 +219,22 @@ def admitted(
     return rows
 
 
-def refusing(held: Mapping[str, Held]) -> frozenset[str]:
-    """The purposes that a person whose identifiers hold this refuses now, and `restriction` where the data is not to be
-    used at all."""
+def refusing(held: Mapping[str, Held], policy: Purposes) -> frozenset[str]:
+    """The purposes that a person whose identifiers hold this refuses now, with what an objection to one of them
+    includes, and `restriction` where the data is not to be used at all. Nobody refuses what rests on the contract."""
     named = {purpose for one in held.values() for purpose in one.statements}
     refused = {p for p in named if any(said.status in REFUSALS for said in standing(held, p))}
+    if refused:
+        answers = resolve(held, policy).answers
+        refused |= {p for p, answer in answers.items() if answer.status in REFUSALS}
+        refused -= {p for p, answer in answers.items() if answer.basis == CONTRACT}
     restricted = any(map(is_restricted, held.values()))
     return frozenset(refused | {RESTRICTION}) if restricted else frozenset(refused)
 
 
-def refused_by(held: Mapping[str, Held]) -> dict[str, frozenset[str]]:
+def refused_by(held: Mapping[str, Held], policy: Purposes) -> dict[str, frozenset[str]]:
     """What each identifier refuses now by itself; who refuses nothing is absent."""
-    found = {subject: refusing({subject: one}) for subject, one in held.items()}
+    found = {subject: refusing({subject: one}, policy) for subject, one in held.items()}
     return {subject: purposes for subject, purposes in found.items() if purposes}
 
 

@@ -42,7 +42,6 @@ from engine.ledger import (
     appended,
     held_of,
     held_or_closed,
-    refused_by,
     saying_of,
     verify,
 )
@@ -242,10 +241,6 @@ class ConsentLedger:
         """What every identifier holds; reads the whole ledger. Whose rows cannot be read counts as restricted."""
         with self._still.begin() as connection:
             return held_or_closed(_all(connection))
-
-    def refusals(self) -> dict[str, frozenset[str]]:
-        """The purposes that each identifier refuses now; reads the whole ledger."""
-        return refused_by(self.everything())
 
     def erase_payloads(self, identities: Sequence[str]) -> int:
         """Take payload and salt out of every row of these identifiers, and append a row each that says so, which holds

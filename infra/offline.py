@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from engine.catalog import Action
-from engine.consent import CONTRACT, GRANTED, LEGITIMATE_INTERESTS, RESTRICTION, Answer, Consent, Held, Purposes, reveal
+from engine.consent import CONTRACT, GRANTED, RESTRICTION, Answer, Consent, Held, Purposes, reveal
 from engine.erasure import Forgotten, Links, learn
 from engine.events import Event
 from engine.identity import Claim, Edge, components, pair
@@ -180,7 +180,7 @@ class Refusals:
             if identity not in self._refused:
                 members = self._persons.members(identity)
                 held = {member: terms.held[member] for member in members if member in terms.held}
-                self._refused |= dict.fromkeys(members, _reached(refusing(held), terms.policy))
+                self._refused |= dict.fromkeys(members, refusing(held, terms.policy))
 
     def of(self, members: Iterable[str]) -> frozenset[str]:
         """The purposes that the people whose identifiers these are by now refuse, any of them."""
@@ -189,15 +189,6 @@ class Refusals:
     def person(self, identity: str) -> str:
         """The id of the profile that this identifier belongs to by now."""
         return self._persons.members(identity)[0]
-
-
-def _reached(refused: frozenset[str], policy: Purposes) -> frozenset[str]:
-    """With what an objection to one of them includes. Nobody refuses what rests on the contract."""
-    named = (policy.purposes[name] for name in refused if name in policy.purposes)
-    # a no is an objection where the purpose needs no yes; everywhere else it says nothing about others
-    objected = (one for one in named if one.basis == LEGITIMATE_INTERESTS)
-    everything = refused.union(*(one.objection_includes for one in objected))
-    return frozenset(p for p in everything if p not in policy.purposes or policy.purposes[p].basis != CONTRACT)
 
 
 class Refold:

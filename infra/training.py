@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from engine.consent import Held
+from engine.ledger import refused_by
 from infra.archive import read_events
 from infra.config import Configuration, load
 from infra.ledger_store_consent import ConsentLedger, open_ledger
@@ -59,7 +60,7 @@ def held_now(settings: Settings) -> Mapping[str, Held]:
 
 def permitted(settings: Settings) -> Permit:
     """Whose decisions may be learnt from, by the consent ledger as it stands now."""
-    return permit_of(_ledger(settings).refusals())
+    return permit_of(refused_by(held_now(settings), load(settings.config_dir).purposes))
 
 
 def rewards_of(settings: Settings) -> Mapping[str, float]:

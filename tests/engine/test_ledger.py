@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.consent import DENIED, GRANTED, Held, Statement
+from engine.consent import DENIED, GRANTED, OBJECTED, Held, Purpose, Purposes, Statement
 from engine.ledger import (
     ERASURE,
     Damaged,
@@ -29,6 +29,14 @@ from engine.ports import ConsentChange, Stale
 from engine.statement import spread
 
 NO, YES = Statement(DENIED, 10, "page"), Statement(GRANTED, 20, "page", True, ("a", "b"))
+POLICY = Purposes(
+    {
+        "service": Purpose("service", "contract"),
+        "marketing": Purpose("marketing"),
+        "ours": Purpose("ours", "legitimate_interests", objection_includes=("profiling", "service")),
+        "profiling": Purpose("profiling"),
+    }
+)
 
 
 def saying(statement: Statement = NO, how: str = "request") -> Saying:
@@ -168,14 +176,30 @@ def test_the_same_event_is_the_same_row_and_no_other() -> None:
 
 def test_whose_data_is_restricted_refuses_everything() -> None:
     held = {"a": Held(settings={"restriction": "1"}), "b": Held({"marketing": (NO,)}), "c": Held()}
-    assert refused_by(held) == {"a": {"restriction"}, "b": {"marketing"}}
+    assert refused_by(held, POLICY) == {"a": {"restriction"}, "b": {"marketing"}}
 
 
 def test_a_yes_that_covers_it_replaces_what_an_identifier_refused() -> None:
     held = {"a": Held({"marketing": (YES,)}), "b": Held({"marketing": (NO,)})}
-    assert refusing(held) == frozenset()
-    assert refusing({"b": held["b"]}) == {"marketing"}
-    assert refusing({**held, "c": Held(settings={"restriction": "1"})}) == {"restriction"}
+    assert refusing(held, POLICY) == frozenset()
+    assert refusing({"b": held["b"]}, POLICY) == {"marketing"}
+    assert refusing({**held, "c": Held(settings={"restriction": "1"})}, POLICY) == {"restriction"}
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ({"ours": NO}, {"ours", "profiling"}),
+        ({"ours": NO, "profiling": YES}, {"ours", "profiling"}),
+        ({"marketing": Statement(OBJECTED, 10, "page")}, {"marketing"}),
+        ({"service": NO}, set()),
+        ({"profiling": NO}, {"profiling"}),
+        ({"no purpose any more": NO}, {"no purpose any more"}),
+    ],
+)
+def test_what_is_refused_is_judged_as_consent_judges_it(said: dict[str, Statement], refused: set[str]) -> None:
+    held = {"a": Held({purpose: (statement,) for purpose, statement in said.items()})}
+    assert refusing(held, POLICY) == refused
 
 
 def test_whose_row_cannot_be_read_is_restricted_and_nobody_else() -> None:

@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from engine.consent import DENIED, Held, Purpose, Purposes, Statement
+from engine.ledger import refused_by
 from engine.records import DecisionRecord
 from models.permission import everyone, permit_of
 from tests.contracts.people import made
@@ -30,3 +32,24 @@ def test_a_decision_is_permitted_or_says_why_not(
 ) -> None:
     assert permit_of(refused)(decided(allowed)) == why
     assert everyone(decided(allowed)) == ""
+
+
+@pytest.mark.parametrize(
+    ("refused", "why"),
+    [
+        ("service", ""),
+        ("ours", "a purpose it used was withdrawn since"),
+        ("theirs", "model training withdrawn since"),
+    ],
+)
+def test_a_contract_is_not_refused_and_an_objection_reaches_what_it_includes(refused: str, why: str) -> None:
+    policy = Purposes(
+        {
+            "service": Purpose("service", "contract"),
+            "ours": Purpose("ours", "legitimate_interests", objection_includes=("personalization",)),
+            "theirs": Purpose("theirs", "legitimate_interests", objection_includes=("model_training",)),
+            **{name: Purpose(name) for name in ("personalization", "model_training")},
+        }
+    )
+    held = {"p": Held({refused: (Statement(DENIED, 1, "banner"),)})}
+    assert permit_of(refused_by(held, policy))(decided()) == why
