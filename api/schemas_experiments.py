@@ -28,7 +28,8 @@ class ArmNow(msgspec.Struct, frozen=True):
 
 class ExperimentNow(msgspec.Struct, frozen=True):
     """One experiment, or `control`. People in `crossed` were in several arms before they turned out to be one person;
-    `waiting` have an open horizon; `outside` were kept out, by reason."""
+    `waiting` have an open horizon; `outside` were kept out, by reason (`restriction`: their data was restricted when it
+    was measured)."""
 
     experiment: str
     title: str

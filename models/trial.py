@@ -14,6 +14,7 @@ from engine.records import DecisionRecord
 from engine.signals import DAY
 from models.effect import ALPHA, bounds, ratio
 
+RESTRICTED = f"{OUTSIDE}restriction"
 BETTER, WORSE, OPEN_QUESTION, TOO_FEW = "better", "worse", "open", "too few"
 
 
@@ -22,6 +23,13 @@ class Scope(msgspec.Struct, frozen=True):
 
     now: int
     window: int
+
+
+class Persons(msgspec.Struct, frozen=True):
+    """Who a profile id of then is today, by that id, and the people of today whose data is restricted."""
+
+    today: Mapping[str, str] = {}
+    restricted: frozenset[str] = frozenset()
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -105,20 +113,22 @@ class KeptFindings(Protocol):
 def entries_of(
     decisions: Iterable[DecisionRecord],
     outcomes: Mapping[str, Sequence[Outcome]],
-    persons: Mapping[str, str],
+    persons: Persons,
     window: int,
     rewards: Mapping[str, float] = DEFAULT_REWARDS,
 ) -> dict[str, list[Entry]]:
-    """The decisions of each experiment. `persons` maps a profile id of then to the person of today, `rewards` a kind of
-    outcome to what it is worth."""
+    """The decisions of each experiment; `rewards` says what a kind of outcome is worth. Of people whose data is
+    restricted nothing is taken but that there are such: they are outside."""
     found: dict[str, list[Entry]] = {}
     for record in decisions:
         if not record.arms:
             continue
+        person, arms = persons.today.get(record.profile_id, record.profile_id), record.arms
         said = [o for o in outcomes.get(record.decision_id, ()) if o.at <= record.at + window]
-        person = persons.get(record.profile_id, record.profile_id)
+        if person in persons.restricted:
+            said, arms = [], dict.fromkeys(arms, RESTRICTED)
         entry = Entry(person, record.at, "", judge(said, rewards).reward)
-        for experiment, arm in record.arms.items():
+        for experiment, arm in arms.items():
             found.setdefault(experiment, []).append(msgspec.structs.replace(entry, arm=arm))
     return found
 

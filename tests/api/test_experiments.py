@@ -9,7 +9,7 @@ import pytest
 from engine.experiment import CONTROL, ENGINE
 from engine.signals import DAY
 from infra.model_store import ModelStore
-from models.trial import Entry, Scope, findings
+from models.trial import RESTRICTED, Entry, Scope, findings
 from tests.api.trying import try_out
 from tests.api.world import ADMIN, AGENT, NOW, Rig
 
@@ -27,6 +27,7 @@ def measure(rig: Rig) -> None:
     """A crowd that responds only to the engine."""
     arms = (CONTROL, ENGINE)
     entries = [Entry(f"p{n}", NOW + n, arms[n % 2], float(n % 2 and n % 3 == 0)) for n in range(1000)]
+    entries += [Entry(f"r{n}", NOW, RESTRICTED, 0.0) for n in range(3)]
     scope = Scope(NOW + 100 * DAY, DAY)
     rig.findings.found = findings(rig.configuration.current.allocation.plan, {CONTROL: entries}, 1000, scope)
 
@@ -74,6 +75,7 @@ async def test_the_console_shows_what_was_found(rig: Rig, tmp_path: Path) -> Non
         shown = (await page.get("/console")).text
         assert "The engine against the control group" in shown
         assert "better" in shown
+        assert "Outside: 3 restriction." in shown
         assert "Does it help?" in shown
         try_out(rig)
         assert "Nothing is being tried" in (await page.get("/console")).text

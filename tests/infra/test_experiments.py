@@ -5,17 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from engine.consent import DENIED, RESTRICTION, Statement
 from engine.experiment import CONTROL, ENGINE, in_control
 from engine.identity import Person
+from engine.ports import ConsentChange
 from engine.signals import DAY
 from infra.config import LiveConfiguration, load
+from infra.consent_opening import open_consents
 from infra.experiments import measure
 from infra.findings_store import StoredFindings
 from infra.processes import RunningServer
 from infra.redis_store import connect
 from infra.redis_store_links import LinkStore
 from infra.rules_store import RulesStore
-from infra.settings import DEMO_CONFIG
+from infra.settings import DEMO_CONFIG, Settings
+from infra.wiring import now_ms
 from infra.yaml_source import InvalidConfiguration
 from models.trial import Findings, Found, Scope
 from tests.api.trying import try_out
@@ -118,10 +122,22 @@ async def lived(rig: Rig) -> None:
                 assert (await client.post("/v1/outcomes", json=said)).status_code == 200
 
 
+RESTRICTED = ConsentChange(settings={RESTRICTION: "1"})
+WITHDREW = ConsentChange({"personalization": Statement(DENIED, 1, "page")})
+
+
+async def said(settings: Settings, changes: dict[str, ConsentChange]) -> None:
+    side = open_consents(settings, now_ms)
+    await side.consents.write(changes)
+    await side.end()
+    await side.redis.aclose()
+
+
 async def test_what_was_tried_is_measured_over_the_archive(
     directory: Path, tmp_path: Path, embedded_redis: RunningServer
 ) -> None:
-    """Two people of different arms turned out to be one: they leave the analysis and are counted."""
+    """Two people of different arms turned out to be one, and another has had all use restricted: they leave the
+    analysis and are counted. Whoever withdrew what the decision rested on stays."""
     edit(directory, "share: 0.0, slate: uniform, purpose: personalization", "share: 0.5, purpose: service")
     rig = Rig()
     try_out(rig, control={"share": 0.5, "purpose": "service"})
@@ -137,13 +153,15 @@ async def test_what_was_tried_is_measured_over_the_archive(
     await redis.aclose()
     archive = archived(rig, tmp_path)
     settings = archive.model_copy(update={"config_dir": directory, "redis_url": url})
+    await said(settings, {outside[1]: RESTRICTED, outside[2]: WITHDREW, inside[1]: WITHDREW})
     found = await measure(settings, Scope(rig.clock() + 8 * DAY, WINDOW))
     assert StoredFindings(settings.models_dir).latest() == found
     control: Found = found.experiments[0]
     assert (control.crossed, control.waiting, found.decisions) == (1, 0, PEOPLE)
+    assert control.outside == {"restriction": 1}
     assert {arm.arm: (arm.judged, arm.mean) for arm in control.arms} == {
         CONTROL: (len(inside) - 1, 0.0),
-        ENGINE: (len(outside) - 1, 1.0),
+        ENGINE: (len(outside) - 2, 1.0),
     }
     early = await measure(settings, Scope(rig.clock() + 8 * DAY - 1, WINDOW))
-    assert early.experiments[0].waiting == PEOPLE - 2
+    assert early.experiments[0].waiting == PEOPLE - 3

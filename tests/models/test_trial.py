@@ -12,7 +12,7 @@ from engine.outcome import Outcome
 from engine.records import DecisionRecord
 from engine.signals import DAY
 from models.serving import decide
-from models.trial import BETTER, TOO_FEW, WORSE, Entry, Scope, entries_of, findings, judged, people_of
+from models.trial import BETTER, TOO_FEW, WORSE, Entry, Persons, Scope, entries_of, findings, judged, people_of
 from tests.models.world import NOW, ask, setting, view
 
 HORIZON, WINDOW = 7 * DAY, DAY
@@ -67,11 +67,21 @@ def test_decisions_become_entries_of_the_person_they_are_about_today() -> None:
     said = [Outcome(records[0].decision_id, shown, kind, NOW + at) for kind, at in (("presented", 1), ("accepted", 2))]
     late = [Outcome(records[2].decision_id, shown, "accepted", NOW + WINDOW + 1)]
     outcomes: dict[str, Sequence[Outcome]] = {records[0].decision_id: said, records[2].decision_id: late}
-    found = entries_of(records, outcomes, {records[0].profile_id: "today"}, WINDOW)
+    found = entries_of(records, outcomes, Persons({records[0].profile_id: "today"}), WINDOW)
     assert found == {
         "x": [Entry("today", NOW, "on", 1.0), Entry("today", NOW, "on", 0.0)],
         CONTROL: [Entry("today", NOW, ENGINE, 1.0)],
     }
+
+
+def test_who_is_restricted_by_now_is_outside_whatever_the_arm_was() -> None:
+    records = [logged(1, {"x": "on", CONTROL: ENGINE}), logged(2, {"x": "outside:consent"})]
+    said = [Outcome(records[0].decision_id, records[0].answer["actions"][0]["action_id"], "accepted", NOW + 1)]
+    persons = Persons({records[0].profile_id: "today"}, frozenset({"today"}))
+    found = entries_of(records, {records[0].decision_id: said}, persons, WINDOW)
+    assert {one.reward for some in found.values() for one in some} == {0.0}
+    trial = judged(plan(), "x", found["x"], LATE)
+    assert (trial.outside, [arm.dealt for arm in trial.arms]) == ({"restriction": 1}, [0, 0])
 
 
 def crowd(rates: dict[str, float], people: int = 4000, seed: int = 1) -> list[Entry]:
