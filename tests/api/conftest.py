@@ -1,4 +1,4 @@
-"""The installation that most HTTP tests ask, and somebody with the admin's key who asks."""
+"""The installation that most HTTP tests ask, and who asks: somebody with the admin's key, or with none."""
 
 from collections.abc import AsyncIterator
 
@@ -19,4 +19,10 @@ async def rig() -> Rig:
 @pytest.fixture
 async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
     async with rig.client(ADMIN) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def anybody(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
+    async with rig.client() as opened:
         yield opened

@@ -1,7 +1,6 @@
 """One-click unsubscribe as mail programs do it, and what opening a link must not do."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -21,12 +20,6 @@ MULTIPART = (
     f"--{BOUNDARY}--\r\n".encode(),
     f'multipart/form-data; boundary="{BOUNDARY}"',
 )
-
-
-@pytest.fixture
-async def anybody(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client() as opened:
-        yield opened
 
 
 async def made(rig: Rig, **asked: Any) -> dict[str, Any]:

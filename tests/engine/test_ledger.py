@@ -213,6 +213,6 @@ def test_whose_row_cannot_be_read_is_restricted_and_nobody_else() -> None:
         held_of(rows)
     found = held_or_closed(rows)
     assert (found["a"].settings, found["a"].version) == ({"closed": "1"}, 3)
-    assert refused_by(found) == {"a": {"restriction"}, "b": {"marketing"}}
+    assert refused_by(found, POLICY) == {"a": {"restriction"}, "b": {"marketing"}}
     assert spread(["a", "b"], {"a": found["a"], "b": Held()}) == {}
     assert (found["b"].statements, found["b"].settings) == ({"marketing": (NO,)}, {})
