@@ -47,6 +47,19 @@ def look(view: PersonView, key: ApiKey, policy: Purposes, at: int) -> Seen:
     return Seen(reveal(profile, consent, purposes_of(key, policy), policy), consent, view)
 
 
+def look_back(then: PersonView, today: Sequence[PersonView], key: ApiKey, policy: Purposes, at: int) -> Seen:
+    """The person of the past through the gate of `at` (ms). `today` is who they are now, the one asked for first: what
+    the law of any of them closes is not shown of then, whatever country they lived in."""
+    countries = {country_of(one.profile): None for one in today if one.known} or {None: None}
+    consent = _narrowest([resolve(then.held, policy, country, at) for country in countries])
+    return Seen(reveal(then.profile, consent, purposes_of(key, policy), policy), consent, then)
+
+
+def _narrowest(consents: Sequence[Consent]) -> Consent:
+    answers = {name: min((c.answers[name] for c in consents), key=lambda a: a.allowed) for name in consents[0].answers}
+    return msgspec.structs.replace(consents[0], answers=answers)
+
+
 def consent_of(view: PersonView, policy: Purposes, at: int | None = None) -> Consent:
     """The person's consent; an id nothing was ever said under has everything at its default."""
     return resolve(view.held, policy, country_of(view.profile) if view.known else None, at)

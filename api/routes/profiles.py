@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
-from api.answers import Seen, look, profile_answer, purposes_of, timeline_page, with_provenance
+from api.answers import Seen, look, look_back, profile_answer, purposes_of, timeline_page, with_provenance
 from api.audit import noted
 from api.cursor import place_in, token_of
 from api.deps import World, WorldNow, require
@@ -58,13 +58,21 @@ async def seen_by(world: World, key: ApiKey, ref: str, at: int | None = None) ->
     """The person a reference names, now or as of `at` (ms), through the gate. Raises a 404 for somebody no event was
     seen of by then."""
     identity = reference(world, ref).id
-    view = await (world.people.person(identity) if at is None else world.history.person_at(identity, at))
-    if not view.known and at is not None:
-        raise Problem(404, "unknown_profile", "nobody was known under this reference by then; try a later time")
+    if at is not None:
+        return await _seen_then(world, key, identity, at)
+    view = await world.people.person(identity)
     if not view.known:
         message = "nobody is known under this reference; it is normalised as events are, so check its type and spelling"
         raise Problem(404, "unknown_profile", message)
     return look(view, key, world.now.purposes, world.clock())
+
+
+async def _seen_then(world: World, key: ApiKey, identity: str, at: int) -> Seen:
+    then = await world.history.person_at(identity, at)
+    if not then.known:
+        raise Problem(404, "unknown_profile", "nobody was known under this reference by then; try a later time")
+    today = await world.people.people([identity, *then.members])
+    return look_back(then, today, key, world.now.purposes, world.clock())
 
 
 def _body(seen: Seen, at: int, explain: str | None) -> ProfileAnswer:
@@ -122,8 +130,8 @@ async def read_profile(
 ) -> Response:
     """The merge of everything known under the person's identifiers. The tag is weak: decayed signals move with time.
 
-    With `at`, the merge of what had been applied by then. Consent is not part of the past: what somebody has withdrawn
-    since is not shown of any time.
+    With `at`, the merge of what had been applied by then. Consent is not part of the past, nor is the law it follows:
+    what somebody has withdrawn since, or the law of their present country closes, is not shown of any time.
     """
     seen = await seen_by(world, key, ref, wish.at)
     noted(world, key, PROFILE, seen.view.profile_id)
@@ -132,6 +140,7 @@ async def read_profile(
         visible.profile_id,
         visible.version,
         seen.consent.version,
+        seen.consent.jurisdiction,
         visible.purposes,
         purposes_of(key, world.now.purposes),
         wish.explain,

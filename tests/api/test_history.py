@@ -106,6 +106,29 @@ async def test_what_was_withdrawn_since_is_shown_of_no_time(rig: Rig, client: ht
     assert left.keys() < seen.keys()
 
 
+async def test_the_law_of_today_holds_for_every_time(rig: Rig, client: httpx.AsyncClient) -> None:
+    eve = "user_id:u-3"
+    await later(rig, 1, {"type": "identify", "userId": "u-3", "traits": {"country": "US", "segment": "family"}})
+    assert "segment" in (await profile(client, ref=eve))["traits"]
+    await later(rig, 2, {"type": "identify", "userId": "u-3", "traits": {"country": "DE"}})
+    now, then = await profile(client, ref=eve), await profile(client, NOW + HOUR, eve)
+    assert then["traits"] == {"country": "US"}
+    assert (then["purposes"], then["consent"]) == (now["purposes"], now["consent"])
+
+
+async def test_whoever_was_one_person_then_is_shown_as_all_their_laws_allow(
+    rig: Rig, client: httpx.AsyncClient
+) -> None:
+    visitor = {"type": "identify", "anonymousId": "c-1", "traits": {"country": "US", "segment": "family"}}
+    await later(rig, 1, visitor)
+    pair = {"left": ANN, "right": "anonymous_id:c-1", "reason": "asked"}
+    for hours, what in ((2, "link"), (4, "unlink")):
+        rig.clock.at = NOW + hours * HOUR
+        assert (await client.post(f"/v1/profiles/{what}", json=pair)).status_code == 200
+    assert "segment" in (await profile(client, ref="anonymous_id:c-1"))["traits"]
+    assert "segment" not in (await profile(client, NOW + 3 * HOUR, "anonymous_id:c-1"))["traits"]
+
+
 async def test_traits_of_the_past_are_explained(rig: Rig, client: httpx.AsyncClient) -> None:
     await later(rig, 1, {"type": "identify", "userId": "u-1", "traits": {"plan": "basic"}, "messageId": "the-change"})
     answer = await client.get(f"/v1/profiles/{ANN}", params={"at": str(NOW), "explain": "traits"})
