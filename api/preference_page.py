@@ -20,10 +20,10 @@ from engine.consent import (
     Purposes,
     country_of,
     resolve,
-    signal_purpose,
     trait_purpose,
 )
 from engine.ledger import ERASURE
+from engine.parts import signal_purpose
 from engine.ports import PersonView, Proof
 from engine.signals import REACHED_BY, minor_digits
 

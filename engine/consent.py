@@ -8,6 +8,7 @@ import msgspec
 
 from engine.jurisdiction import Controller, Jurisdiction
 from engine.limits import NARROWING, together
+from engine.parts import EVENT_PURPOSES, KIND_PURPOSES, LATEST_PURPOSE, signal_purpose
 from engine.profile import Contact, Issue, Moment, Profile, Trait
 from engine.signals import Signal
 
@@ -41,7 +42,8 @@ class Purpose(msgspec.Struct, frozen=True):
 
 
 class Purposes(msgspec.Struct, frozen=True):
-    """The configured purposes; which purpose each trait belongs to (`traits`, else `other_traits`); which law holds."""
+    """The configured purposes; which purpose each trait belongs to (`traits`, else `other_traits`); which law holds;
+    and what tracked events are for that the timeline shows, beside those it knows (`engine.parts`)."""
 
     purposes: dict[str, Purpose]
     traits: dict[str, str] = {}
@@ -50,6 +52,7 @@ class Purposes(msgspec.Struct, frozen=True):
     countries: dict[str, str] = {}
     jurisdictions: dict[str, Jurisdiction] = {}
     controller: Controller = Controller()
+    events: dict[str, str] = {}
 
     def law(self, jurisdiction: str) -> Jurisdiction:
         """The rules of a jurisdiction; a part (US-CA) falls back on the whole (US), an unknown one on the strictest."""
@@ -135,29 +138,6 @@ class Visible(msgspec.Struct, frozen=True):
     last: int
     masked: tuple[str, ...]
     declines: dict[str, int] = {}
-
-
-# Purpose of each family of signals and of the other parts of a profile. What is needed to serve a customer under the
-# contract is `service`; behaviour that is only watched to personalise is not.
-SIGNAL_PURPOSES: dict[str, str] = {
-    "events": "service",
-    "contacts": "service",
-    "complaints": "service",
-    "purchases": "service",
-    "revenue": "service",
-    "sessions": "analytics",
-    "page_views": "analytics",
-    "product_views": "personalization",
-    "responses": "personalization",
-}
-LATEST_PURPOSE = "personalization"
-PAIR_PURPOSE = "personalization"
-
-
-def signal_purpose(name: str) -> str:
-    if "@" in name:
-        return PAIR_PURPOSE
-    return SIGNAL_PURPOSES.get(name.partition(".")[0], PAIR_PURPOSE)
 
 
 def _counts(statement: Statement) -> bool:
@@ -299,7 +279,7 @@ def reveal(profile: Profile, consent: Consent, purposes: Iterable[str], policy: 
         latest=state.latest if watched else {},
         issues=state.issues if served else {},
         contacts=state.contacts,
-        timeline=_timeline(state.timeline, open_to),
+        timeline=_timeline(state.timeline, open_to, policy),
         accounts=state.accounts if served else {},
         identifiers={i: (k.type, k.value) for i, k in state.identifiers.items()} if served else {},
         first=state.first,
@@ -309,12 +289,15 @@ def reveal(profile: Profile, consent: Consent, purposes: Iterable[str], policy: 
     )
 
 
-_MOMENT_PURPOSES: dict[str, str] = {"page": "analytics", "screen": "analytics"}
-_NAMED_MOMENTS: dict[str, str] = {"Product Viewed": "personalization", "Session Started": "analytics"}
-
-
-def _timeline(timeline: tuple[Moment, ...], open_to: set[str]) -> tuple[Moment, ...]:
-    return tuple(m for m in timeline if _NAMED_MOMENTS.get(m.name, _MOMENT_PURPOSES.get(m.kind, "service")) in open_to)
+def _timeline(timeline: tuple[Moment, ...], open_to: set[str], policy: Purposes) -> tuple[Moment, ...]:
+    """The lines whose purpose is open; a tracked event goes by its name, everything else by its kind."""
+    named = {**EVENT_PURPOSES, **policy.events} if policy.events else EVENT_PURPOSES
+    return tuple(
+        m
+        for m in timeline
+        if (named.get(m.name, LATEST_PURPOSE) if m.kind == "track" else KIND_PURPOSES.get(m.kind, LATEST_PURPOSE))
+        in open_to
+    )
 
 
 def statements_of(answers: Mapping[str, bool], at: int, source: str, covers: tuple[str, ...]) -> dict[str, Statement]:

@@ -25,7 +25,7 @@ LONGEST_NAME = 80
 LINK_KINDS = frozenset({"link", "unlink", "unsure"})
 NAMED_ONLY = 1 << 53
 _PLAIN = (str, int, float)
-_ISSUE_EVENTS = {"Issue Opened": True, "Ticket Created": True, "Issue Resolved": False, "Ticket Resolved": False}
+ISSUE_EVENTS = {"Issue Opened": True, "Ticket Created": True, "Issue Resolved": False, "Ticket Resolved": False}
 _DETAILS = ("channel", "topic", "category", "value", "total", "revenue", "currency", "action_id", "title", "issueId")
 
 
@@ -245,13 +245,13 @@ def _group(event: Event) -> dict[str, dict[str, Trait]]:
 
 
 def _issue(event: Event) -> dict[str, Issue]:
-    if event.kind != "track" or event.name not in _ISSUE_EVENTS:
+    if event.kind != "track" or event.name not in ISSUE_EVENTS:
         return {}
     named, topic = event.properties.get("issueId"), event.properties.get("topic")
     if isinstance(named, bool) or not isinstance(named, str | int) or named == "":
         return {}
     about = topic[:LONGEST_NAME] if isinstance(topic, str) else ""
-    return {str(named)[:LONGEST_NAME]: Issue(event.at, event.message_id, _ISSUE_EVENTS[event.name], about)}
+    return {str(named)[:LONGEST_NAME]: Issue(event.at, event.message_id, ISSUE_EVENTS[event.name], about)}
 
 
 def _latest(event: Event) -> dict[str, Trait]:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.catalog import Action
-from engine.consent import PAIR_PURPOSE, Visible
+from engine.consent import Visible
+from engine.parts import PAIR_PURPOSE
 from engine.signals import DAY, value_at
 from features.spec import BUCKETS, BY_VIEW, COLUMNS, INDEX, Feature
 

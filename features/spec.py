@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from engine.consent import PAIR_PURPOSE, signal_purpose
+from engine.parts import PAIR_PURPOSE, signal_purpose
 from engine.signals import CHANNELS, DEFAULT_CURRENCY, HALF_LIVES
 
 VIEWS = ("profile", "context", "action", "pair", "cross")

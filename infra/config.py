@@ -122,6 +122,8 @@ def _purposes(file: Document) -> Purposes:
     _check_fields(file, "controller", file.data.get("controller"), Controller)
     for trait, purpose_name in purposes.traits.items():
         _check_named(file, f"traits.{trait}", purpose_name, names)
+    for event, purpose_name in purposes.events.items():
+        _check_named(file, f"events.{event}", purpose_name, names)
     _check_named(file, "other_traits", purposes.other_traits, names)
     return purposes
 

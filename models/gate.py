@@ -7,16 +7,9 @@ from typing import Any
 import msgspec
 
 from engine.catalog import Action, Catalogue, Placement
-from engine.consent import (
-    LATEST_PURPOSE,
-    PAIR_PURPOSE,
-    SIGNAL_PURPOSES,
-    Consent,
-    Purposes,
-    Visible,
-    reveal,
-)
+from engine.consent import Consent, Purposes, Visible, reveal
 from engine.decision import Blocked, Moments, ineligible, permitted, rested
+from engine.parts import LATEST_PURPOSE, PAIR_PURPOSE, SIGNAL_PURPOSES
 from engine.profile import Contact, Profile
 from engine.rules import Facts, Rule
 from engine.wishes import as_wished

@@ -117,10 +117,12 @@ def cross(stack: Stack) -> dict[tuple[str, str], tuple[float, float]]:
 
 
 def test_a_tracked_event_that_names_a_decision_is_its_outcome(stack: Stack) -> None:
+    stack.send(person("t-1"))
+    stack.profile("user_id:t-1")
     decided = stack.decide("user_id:t-1")
     about = {"decision_id": decided["decision_id"], "action_id": decided["actions"][0]["action_id"]}
     stack.send(happened("t-1", "Promotion Clicked", **about))
-    stack.profile("user_id:t-1", lambda p: p["signals"]["events_30d"] > 0)
+    stack.profile("user_id:t-1", lambda p: p["signals"]["events_30d"] > 1)
     events = until(lambda: _outcomes(stack, "user_id:t-1"))
     assert [event["name"] for event in events] == ["clicked"]
 

@@ -1,5 +1,6 @@
 """Consent resolved by jurisdiction, basis and the statements of all members; and what `reveal` lets through."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -20,11 +21,12 @@ from engine.consent import (
     country_of,
     resolve,
     reveal,
-    signal_purpose,
     widens,
 )
 from engine.events import Event
-from engine.profile import Profile, merge
+from engine.parts import EVENT_PURPOSES, KIND_PURPOSES, signal_purpose
+from engine.profile import Fragment, Moment, Profile, State, merge
+from engine.signals import observe
 from tests.strategies import ANN, EMAIL, START, folded
 
 POLICY = Purposes(
@@ -160,6 +162,12 @@ def person() -> Profile:
 ALL = ("service", "analytics", "personalization")
 
 
+def shown(moment: Moment, *purposes: str, policy: Purposes = POLICY) -> tuple[Moment, ...]:
+    """What is left of a timeline of one line, for somebody who allows everything."""
+    one = merge([Fragment("a", State(count=1, timeline=(moment,)))], ["a"])
+    return reveal(one, resolve({}, POLICY, "US"), purposes, policy).timeline
+
+
 def test_everything_is_seen_where_everything_is_allowed() -> None:
     seen = reveal(person(), resolve({}, POLICY, "US"), ALL, POLICY)
     assert seen.masked == ()
@@ -211,6 +219,39 @@ def test_contact_policy_sees_contacts_and_declines_whatever_is_closed() -> None:
 )
 def test_every_signal_belongs_to_a_purpose(name: str, purpose: str) -> None:
     assert signal_purpose(name) == purpose
+
+
+@pytest.mark.parametrize(("kind", "names"), [("track", EVENT_PURPOSES), *((kind, ("x",)) for kind in KIND_PURPOSES)])
+def test_a_line_of_the_timeline_is_for_what_its_signal_is_for(kind: str, names: Iterable[str]) -> None:
+    for name in names:
+        [moment, *_] = folded([happened(1, kind, name)]).state.timeline
+        counted = [signal_purpose(signal) for signal, _ in observe(happened(1, kind, name)) if signal != "events"]
+        line = EVENT_PURPOSES[name] if kind == "track" else KIND_PURPOSES[kind]
+        assert set(counted) <= {line}
+        assert [m.name for m in shown(moment, line)] == [moment.name]
+        assert shown(moment, *({*ALL} - {line})) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("track", "Products Searched"),
+        ("track", "Video Watched"),
+        ("outcome", "accepted"),
+        ("exposure", "web"),
+        ("page", "Order Completed"),
+        ("a kind of tomorrow", "Order Completed"),
+    ],
+)
+def test_a_line_that_nothing_names_is_none_of_service(kind: str, name: str) -> None:
+    assert shown(Moment(1, "m", kind, name, {}), "service") == ()
+
+
+def test_events_of_the_company_s_own_are_for_what_is_configured() -> None:
+    own = msgspec.structs.replace(POLICY, events={"Invoice Sent": "service", "Order Completed": "analytics"})
+    sent, order = (Moment(1, "m", "track", name, {}) for name in own.events)
+    assert (shown(sent, "service"), shown(sent, "service", policy=own)) == ((), (sent,))
+    assert (shown(order, "service"), shown(order, "service", policy=own)) == ((order,), ())
 
 
 def test_the_country_is_read_from_the_profile() -> None:

@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from engine.consent import signal_purpose
+from engine.parts import signal_purpose
 from features.spec import CATEGORICAL, FEATURES, NUMBER, VIEWS, Feature, column
 
 

@@ -100,6 +100,7 @@ BAD = {
     "twice": ("catalogue.yaml", "  - id: e_bill", "  - id: self_service_guide", "another id"),
     "basis": ("purposes.yaml", "basis: contract", "basis: contrakt", "did you mean contract?"),
     "purposes-field": ("purposes.yaml", "other_traits:", "others_traits:", "did you mean other_traits?"),
+    "event": ("purposes.yaml", "Invoice Sent: service", "Invoice Sent: servise", "did you mean service?"),
     "source": ("sources.yaml", "      functional: personalization", "      functional: personal", "personalization"),
     "refusal": ("sources.yaml", "on_refusal: drop", "on_refusal: droop", "did you mean drop?"),
     "normalise": ("identity.yaml", "normalise: phone", "normalise: fone", "did you mean phone?"),
