@@ -138,21 +138,25 @@ async def take(world: World, key: ApiKey, delivery: Delivery) -> dict[str, Any]:
         _count(arrival.source, 0, rejections, Collected([]))
         message = "strict mode: nothing was accepted, because events of this request are not valid; `errors` lists them"
         raise Problem(400, "rejected_events", message, _listed(rejections))
-    if delivery.gpc:
+    browser = current.signals.opt_out if delivery.gpc else ()
+    if browser:
         events = [refused_by_browser(event, current.signals) for event in events]
     await _stop(world, events, current.signals)
     verdict = await _kept(world, events, source)
     outcomes = await _outcomes(world, verdict.events, arrival.received)
     if rejections:
-        await world.rejects.keep([_refused(arrival, source, items[r.index], r) for r in rejections])
+        await world.rejects.keep([_refused(arrival, source, items[r.index], r, browser) for r in rejections])
     if verdict.events:
         await world.log.append([*verdict.events, *outcomes])
     _count(arrival.source, len(events), rejections, verdict)
     return {"success": True, "accepted": len(events), "rejected": _listed(rejections)}
 
 
-def _refused(arrival: Arrival, source: Source, item: dict[str, Any] | Rejected, rejection: Rejection) -> Refused:
-    event = orjson.dumps(kept_of_rejected(item, source, arrival.consent)) if isinstance(item, dict) else b""
+def _refused(
+    arrival: Arrival, source: Source, item: dict[str, Any] | Rejected, rejection: Rejection, browser: Sequence[str]
+) -> Refused:
+    kept = kept_of_rejected(item, source, arrival.consent, browser) if isinstance(item, dict) else None
+    event = b"" if kept is None else orjson.dumps(kept)
     return Refused(arrival.source, rejection.code, rejection.message, event)
 
 

@@ -10,10 +10,14 @@ from engine.carried import Forms, carried_consent
 from engine.consent import REFUSALS, Held, standing
 from engine.events import CONSENT_CHANGED, Event
 from engine.identifiers import Identifier, identifier_id
+from engine.ports import ConsentChange
+from engine.statement import carried_by, taken
 
 KEEP, DROP, PSEUDONYMISE = "keep", "drop", "pseudonymise"
 PSEUDONYM = "pseudonym"
 _CONTEXT_OF_NOBODY = ("channel", "locale", "timezone")
+# a page, a screen or a group is called what its author likes, after the person for example
+_NAMED_FREELY = frozenset({"page", "screen", "group"})
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +43,43 @@ class Collected(msgspec.Struct, frozen=True):
     pseudonymised: int = 0
 
 
+class Known:
+    """What people hold while a batch is walked: `said` as it was read, and what the events before have said since.
+
+    A yes counts under the identifiers that are one person with its home already, a no under every identifier it names.
+    Whether a no only repeats itself, the door cannot know: until the next batch it counts.
+    """
+
+    def __init__(self, said: Mapping[str, Mapping[str, Held]]) -> None:
+        self._said = said
+        self._since: dict[str, Held] = {}
+
+    def by(self, ids: Sequence[str]) -> dict[str, Held]:
+        """What everybody holds who is one person with any of these ids."""
+        held = {member: one for i in ids for member, one in self._said.get(i, {}).items()}
+        if self._since:
+            held |= {member: self._since[member] for member in (*held, *ids) if member in self._since}
+        return held
+
+    def hear(self, event: Event) -> None:
+        if not event.explicit and not event.browser and all((event.consent or {}).values()):
+            return
+        held = self.by(event.ids)
+        named = dict.fromkeys((*event.ids, *held))
+        for one in carried_by(event):
+            if one.yes and event.explicit:
+                said = msgspec.structs.replace(one.statement, covers=tuple(named))
+                self._take(event.home, held, ConsentChange({one.purpose: said}))
+            elif not one.yes:
+                self._take(event.home, held, ConsentChange({one.purpose: one.statement}))
+                beside = ConsentChange({one.purpose: msgspec.structs.replace(one.statement, explicit=True)})
+                for member in (m for m in named if m != event.home):
+                    self._take(member, held, beside)
+
+    def _take(self, member: str, held: Mapping[str, Held], change: ConsentChange) -> None:
+        self._since[member] = taken(self._since.get(member, held.get(member, Held())), change)
+
+
 def _refused(held: Mapping[str, Held], purpose: str) -> bool:
     return any(said.status in REFUSALS for said in standing(held, purpose))
 
@@ -55,6 +96,7 @@ def pseudonymised(event: Event, secret: bytes) -> Event:
     home = identifier_id(secret, PSEUDONYM, event.home)
     return msgspec.structs.replace(
         event,
+        name="" if event.kind in _NAMED_FREELY else event.name,
         home=home,
         identifiers=(Identifier(PSEUDONYM, home, home),),
         traits={},
@@ -65,13 +107,13 @@ def pseudonymised(event: Event, secret: bytes) -> Event:
     )
 
 
-def narrowing(event: Event, said: Mapping[str, Mapping[str, Held]]) -> list[Event]:
+def narrowing(event: Event, known: Known) -> list[Event]:
     """What is left of an event that may not be kept: the refusals it carried, for each identifier it names whose person
     was not known to refuse yet, and nothing else. A refusal must not be lost with the event that brought it, nor may
     the identifiers be linked by it."""
     left: list[Event] = []
     for number, identifier in enumerate(event.identifiers):
-        held = said.get(identifier.id, {})
+        held = known.by((identifier.id,))
         news = {p: False for p, yes in (event.consent or {}).items() if not yes and not _refused(held, p)}
         browser = tuple(purpose for purpose in event.browser if not _refused(held, purpose))
         if news or browser:
@@ -97,12 +139,15 @@ def _only(
     )
 
 
-def kept_of_rejected(item: Mapping[str, Any], source: Source, forms: Forms) -> Mapping[str, Any]:
-    """What may be kept of an item that was not accepted, until somebody looks at it: of one that itself refuses to be
-    collected only what tells its sender which it was."""
+def kept_of_rejected(
+    item: Mapping[str, Any], source: Source, forms: Forms, browser: Sequence[str] = ()
+) -> Mapping[str, Any]:
+    """What may be kept of an item that was not accepted, until somebody looks at it: of one that refuses to be
+    collected, by itself or by its `browser`, only what tells its sender which it was."""
     context = item.get("context")
     said = carried_consent(context, forms) if source.asks and isinstance(context, dict) else None
-    if said is None or said.get(source.collection_purpose) is not False:
+    refused = said is not None and said.get(source.collection_purpose) is False
+    if not refused and not (source.asks and source.collection_purpose in browser):
         return item
     return {name: item[name] for name in ("type", "messageId") if isinstance(item.get(name), str)}
 
@@ -110,19 +155,22 @@ def kept_of_rejected(item: Mapping[str, Any], source: Source, forms: Forms) -> M
 def collected(
     events: Sequence[Event], said: Mapping[str, Mapping[str, Held]], source: Source, secret: bytes
 ) -> Collected:
-    """The events that may be kept, as they may be kept. An explicit change of consent always passes. `said` is, for
-    every id the events name, what everybody who is one person with it holds."""
+    """The events that may be kept, as they may be kept, each judged after what those before it have said. An explicit
+    change of consent always passes. `said` is, for every id the events name, what everybody holds who is one person
+    with it."""
     if not source.asks:
         return Collected(list(events))
     kept: list[Event] = []
     refused = 0
+    known = Known(said)
     for event in events:
-        held = {member: one for i in event.ids for member, one in said.get(i, {}).items()}
-        if event.explicit or not refuses(held, event, source.collection_purpose):
+        if event.explicit or not refuses(known.by(event.ids), event, source.collection_purpose):
             kept.append(event)
-            continue
-        refused += 1
-        kept += narrowing(event, said)
-        kept += [pseudonymised(event, secret)] if source.on_refusal == PSEUDONYMISE else []
+        else:
+            refused += 1
+            kept += narrowing(event, known)
+            kept += [pseudonymised(event, secret)] if source.on_refusal == PSEUDONYMISE else []
+        if event.consent or event.browser:
+            known.hear(event)
     by_verdict = {"pseudonymised" if source.on_refusal == PSEUDONYMISE else "dropped": refused}
     return Collected(kept, **by_verdict)

@@ -238,7 +238,7 @@ def _traits(values: Mapping[str, Any], event: Event) -> dict[str, Trait]:
 
 
 def _group(event: Event) -> dict[str, dict[str, Trait]]:
-    if event.kind == "group":
+    if event.kind == "group" and event.name:
         return {event.name: _traits(event.traits, event)}
     named = event.context.get("groupId")
     return {named: {}} if isinstance(named, str) and named else {}

@@ -157,7 +157,7 @@ async def test_a_refused_collection_may_keep_the_event_without_its_person() -> N
     await send(rig, [PAGE])
     (event,) = rig.events()
     home = identifier_id(SECRET, "pseudonym", rig.id_of("user_id:u-1"))
-    assert (event.home, event.name, event.traits, event.properties) == (home, "Home", {}, {})
+    assert (event.home, event.name, event.traits, event.properties) == (home, "", {}, {})
     assert [(i.type, i.value) for i in event.identifiers] == [("pseudonym", home)]
 
 
@@ -192,6 +192,22 @@ async def test_what_refuses_to_be_collected_is_not_kept_among_the_rejected_eithe
     assert json.loads(rig.rejects.kept[1].event) == {"type": "track", "messageId": "m-7"}
 
 
+@pytest.mark.parametrize(("purpose", "kept"), [("advertising", {"type", "messageId"}), ("analytics", None)])
+async def test_what_the_browser_refuses_is_not_kept_among_the_rejected(purpose: str, kept: set[str] | None) -> None:
+    rig = Rig(sources={"shop": Source(on_refusal="drop", collection_purpose=purpose)})
+    nobody = {"type": "track", "event": "Searched", "messageId": "m-7", "properties": {"term": "lawyer"}}
+    async with rig.client() as client:
+        await client.post("/v1/batch", json={"batch": [nobody]}, auth=(WRITE, ""), headers={"Sec-GPC": "1"})
+    assert json.loads(rig.rejects.kept[0].event).keys() == (kept or nobody.keys())
+
+
+async def test_what_follows_a_refusal_in_its_batch_is_not_collected() -> None:
+    rig = Rig(sources={"shop": ASKING["drop"]})
+    consent = {"consent": {"categoryPreferences": {"perf": False}}}
+    await send(rig, [{"type": "track", "event": CONSENT_CHANGED, "userId": "u-1", "context": consent}, PAGE])
+    assert [e.name for e in rig.events()] == [CONSENT_CHANGED]
+
+
 async def test_who_was_never_asked_is_kept() -> None:
     rig = Rig(sources={"shop": ASKING["drop"]})
     await send(rig, [PAGE])
@@ -203,7 +219,6 @@ async def test_an_explicit_change_of_consent_is_always_delivered() -> None:
     rig.clock.at += 1000
     consent = {"consent": {"categoryPreferences": {"perf": True}}}
     await send(rig, [{"type": "track", "event": CONSENT_CHANGED, "userId": "u-1", "context": consent}, PAGE])
-    await send(rig, [PAGE])
     assert [e.name for e in rig.events()] == [CONSENT_CHANGED, "Home"]
 
 

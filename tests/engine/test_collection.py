@@ -1,5 +1,7 @@
 """The collection verdict: only an explicit refusal touches what is kept, and a refusal itself is never lost."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -7,6 +9,7 @@ from engine.collection import Collected, Source, collected
 from engine.consent import DENIED, GRANTED, Held, Statement
 from engine.events import CONSENT_CHANGED, Event
 from engine.identifiers import Identifier, identifier_id
+from tests.strategies import folded
 
 SECRET = b"secret"
 HOME = identifier_id(SECRET, "user_id", "u-1")
@@ -135,3 +138,52 @@ def test_a_refusal_is_kept_for_whoever_was_not_known_to_refuse() -> None:
     )
     assert (mail.home, mail.identifiers, mail.consent, mail.browser) == (MAIL.id, (MAIL,), {}, ("advertising",))
     assert len({refusing.key, home.key, mail.key}) == 3
+
+
+def said_in(kind: str = "page", **more: Any) -> Event:
+    return msgspec.structs.replace(EVENT, message_id=f"{kind}-{more}", kind=kind, identifiers=(ANN,), **more)
+
+
+def changed(yes: bool, at: int) -> Event:
+    """The explicit change of consent."""
+    return said_in("track", name=CONSENT_CHANGED, explicit=True, consent={"analytics": yes}, at=at)
+
+
+@pytest.mark.parametrize(("yes", "names"), [(False, ["before"]), (True, ["before", "after"])])
+def test_a_batch_is_judged_in_its_order(yes: bool, names: list[str]) -> None:
+    batch = [said_in(name="before"), changed(yes, 600), said_in(name="after")]
+    kept = collected(batch, {HOME: held((GRANTED, 500))}, DROP, SECRET).events
+    assert [event.name for event in kept if event.kind == "page"] == names
+
+
+def test_a_yes_opens_what_follows_it_in_the_batch() -> None:
+    refused, newer = held((DENIED, 500)), held((DENIED, 700))
+    batch = [said_in(name="before"), changed(True, 600), said_in(name="after")]
+    assert [e.name for e in collected(batch, {HOME: refused}, DROP, SECRET).events] == [CONSENT_CHANGED, "after"]
+    assert [e.name for e in collected(batch, {HOME: newer}, DROP, SECRET).events] == [CONSENT_CHANGED]
+
+
+def test_a_yes_in_passing_opens_nothing_behind_it() -> None:
+    batch = [said_in(name="before", consent={"analytics": True}, at=600), said_in(name="after")]
+    assert collected(batch, {HOME: held((DENIED, 500))}, DROP, SECRET) == Collected([], dropped=2)
+
+
+def test_a_refusal_in_a_batch_reaches_everybody_it_names_and_is_said_once() -> None:
+    refusing = msgspec.structs.replace(EVENT, consent={"analytics": False})
+    mail = msgspec.structs.replace(EVENT, message_id="m-2", home=MAIL.id, identifiers=(MAIL,))
+    found = collected([refusing, mail, refusing], {}, DROP, SECRET)
+    assert [event.home for event in found.events] == [HOME, MAIL.id]
+    assert found.dropped == 3
+
+
+def test_a_refusal_after_a_yes_of_the_same_batch_is_news() -> None:
+    refusing = said_in(consent={"analytics": False}, at=700)
+    told = collected([changed(True, 600), refusing], {HOME: held((DENIED, 500))}, DROP, SECRET).events
+    assert [event.consent for event in told] == [{"analytics": True}, {"analytics": False}]
+
+
+@pytest.mark.parametrize("kind", ["page", "screen", "group"])
+def test_a_name_that_is_chosen_freely_is_not_left_behind(kind: str) -> None:
+    (kept,) = verdict(said_in(kind, name="Account of Ann"), held((DENIED, 500)), PSEUDONYMISE).events
+    assert (kept.name, kept.kind) == ("", kind)
+    assert folded([kept]).state.accounts == {}

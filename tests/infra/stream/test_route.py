@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from engine.consent import DENIED, Statement
-from engine.events import Event
+from engine.events import CONSENT_CHANGED, Event
 from engine.outcome import Outcome
 from engine.ports import ConsentChange
 from infra.config import LiveConfiguration
@@ -143,3 +143,10 @@ async def test_the_text_of_a_rejected_message_is_not_kept(inbox: Inbox) -> None:
 async def test_google_consent_mode_counts_at_the_inbox(inbox: Inbox) -> None:
     await inbox.take({**TRACK, "context": {"consent": {"ad_storage": "denied"}}})
     assert [event.consent for event in inbox.events] == [{"advertising": False}]
+
+
+async def test_a_batch_of_the_inbox_is_judged_in_its_order(inbox: Inbox) -> None:
+    said = {"consent": {"categoryPreferences": {"performance": False}}}
+    change = {"type": "track", "userId": "ann", "event": CONSENT_CHANGED, "context": said}
+    await inbox.take({"source": "web", "batch": [TRACK, change, TRACK]})
+    assert [event.name for event in inbox.events] == ["Call Started", CONSENT_CHANGED]
