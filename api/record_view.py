@@ -1,7 +1,6 @@
 """A past decision as one reader may see it today: its answer, and its inputs as far as the reader's purposes and the
 person's present consent reach. Knows records; handles no request."""
 
-import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,27 +9,21 @@ import msgspec
 
 from api.answers import consent_of, iso
 from api.schemas import DecisionInputs, Scored
+from engine.catalog import Catalogue
 from engine.consent import Consent, Purposes, trait_purpose
 from engine.ports import ApiKey, PersonView
 from engine.records import DecisionRecord
 from features.spec import COLUMNS, FEATURES, SPEC_HASH
+from models.answer import named_in
+from models.gate import SERVICE
 from models.record import visible_by_purpose
+from models.replay import NotReplayable, Past
+from models.seal import CATALOGUE
 
 _PURPOSES = {feature.name: feature.purpose for feature in FEATURES}
 _WIDTH = 4
 AUDITOR = "auditor"
 REPLAYERS = frozenset({AUDITOR, "engineer", "admin"})
-
-
-def recorded_decision(
-    record: DecisionRecord, view: PersonView, purposes: tuple[str, ...], policy: Purposes, at: int
-) -> dict[str, Any]:
-    """The answer of that day with `record` added. What has been withdrawn or has expired by `at` (ms) is withheld."""
-    consent = consent_of(view, policy, at)
-    open_to = frozenset(purpose for purpose in purposes if consent.allows(purpose))
-    inputs = _inputs(record, open_to, policy)
-    closed = [str(value) for name, value in _known(record).items() if name not in inputs.known]
-    return {**_answer(record, open_to, closed), "record": inputs}
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -43,6 +36,12 @@ class Reader(msgspec.Struct, frozen=True):
 def reader_of(view: PersonView, purposes: tuple[str, ...], policy: Purposes, at: int) -> Reader:
     consent = consent_of(view, policy, at)
     return Reader(frozenset(purpose for purpose in purposes if consent.allows(purpose)), policy)
+
+
+def recorded_decision(record: DecisionRecord, reader: Reader, past: Past) -> dict[str, Any]:
+    """The answer of that day with `record` added. What has been withdrawn or has expired since is withheld. May read
+    the catalogue of that day from disk."""
+    return {**answer_seen(record, record.answer, reader, past), "record": _inputs(record, reader)}
 
 
 def withdrew_since(record: DecisionRecord, consent: Consent) -> bool:
@@ -61,11 +60,20 @@ def why_not_replayed(record: DecisionRecord, view: PersonView, key: ApiKey, poli
     return "the person withdrew since; only an auditor may replay the decision"
 
 
-def answer_seen(record: DecisionRecord, answer: dict[str, Any], reader: Reader) -> dict[str, Any]:
-    """An answer made from this record's inputs, as far as the reader may see it."""
-    known = _known(record).items()
-    closed = [str(value) for name, value in known if trait_purpose(name, reader.policy) not in reader.open_to]
-    return _answer(msgspec.structs.replace(record, answer=answer), reader.open_to, closed)
+def answer_seen(record: DecisionRecord, answer: dict[str, Any], reader: Reader, past: Past) -> dict[str, Any]:
+    """An answer made from this record's inputs, as far as the reader may see it: without the texts that a closed value
+    was filled into."""
+    closed = frozenset(name for name in _known(record) if trait_purpose(name, reader.policy) not in reader.open_to)
+    catalogue = _catalogue(record, past) if closed else None
+    actions = [
+        {
+            **action,
+            "content": None if closed & _filled(action, answer, catalogue, closed) else action["content"],
+            "reasons": list(_reasons(action["reasons"], reader.open_to)),
+        }
+        for action in answer.get("actions", [])
+    ]
+    return {**answer, "actions": actions}
 
 
 def reasons_seen(reasons: Sequence[dict[str, Any]], reader: Reader) -> list[str]:
@@ -73,21 +81,20 @@ def reasons_seen(reasons: Sequence[dict[str, Any]], reader: Reader) -> list[str]
     return [str(reason["text"]) for reason in _reasons(list(reasons), reader.open_to)]
 
 
-def _answer(record: DecisionRecord, open_to: frozenset[str], closed: list[str]) -> dict[str, Any]:
-    """The answer without texts that a closed value was filled into."""
-    actions = [
-        {
-            **action,
-            "content": None if _names_any(action["content"], closed) else action["content"],
-            "reasons": list(_reasons(action["reasons"], open_to)),
-        }
-        for action in record.answer.get("actions", [])
-    ]
-    return {**record.answer, "actions": actions}
+def _catalogue(record: DecisionRecord, past: Past) -> Catalogue | None:
+    try:
+        return past.catalogue(record.versions[CATALOGUE])
+    except (KeyError, NotReplayable):
+        return None
 
 
-def _names_any(text: str, values: list[str]) -> bool:
-    return any(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) for value in values if value)
+def _filled(
+    action: dict[str, Any], answer: dict[str, Any], catalogue: Catalogue | None, closed: frozenset[str]
+) -> frozenset[str]:
+    """The traits the action's text has a place for. Where the text of that day is no longer kept, any may be in it."""
+    found = catalogue.actions.get(action["action_id"]) if catalogue is not None else None
+    languages = answer.get("policy", {}).get("languages")
+    return closed if found is None or languages is None else named_in(found, languages)
 
 
 def _reasons(reasons: list[dict[str, Any]], open_to: frozenset[str]) -> Iterator[dict[str, Any]]:
@@ -112,20 +119,23 @@ def _used(record: DecisionRecord) -> Mapping[str, float]:
     return {name: value for name, value in zip(COLUMNS, values, strict=True) if value == value}
 
 
-def _inputs(record: DecisionRecord, open_to: frozenset[str], policy: Purposes) -> DecisionInputs:
-    traits, columns = _known(record), _used(record)
-    closed = [f"trait:{n}" for n in traits if trait_purpose(n, policy) not in open_to]
+def _inputs(record: DecisionRecord, reader: Reader) -> DecisionInputs:
+    traits, columns, open_to = _known(record), _used(record), reader.open_to
+    shown = {n: v for n, v in sorted(traits.items()) if trait_purpose(n, reader.policy) in open_to}
+    closed = [f"trait:{n}" for n in traits if n not in shown]
     closed += [f"feature:{n}" for n in columns if _PURPOSES[n] not in open_to]
+    # the segment is told from what is visible for service
+    served = SERVICE in open_to
     return DecisionInputs(
         at=iso(record.at),
         placement=record.placement,
         context=record.context,
-        segment=record.segment,
+        segment=record.segment if served else "",
         seed=str(record.seed),
         spec_hash=record.spec_hash,
-        known={n: v for n, v in sorted(traits.items()) if trait_purpose(n, policy) in open_to},
+        known=shown,
         used={n: v for n, v in columns.items() if _PURPOSES[n] in open_to},
-        withheld=sorted(closed),
+        withheld=sorted(closed if served else [*closed, "segment"]),
         candidates=[Scored(*msgspec.structs.astuple(c)[: len(Scored.__struct_fields__)]) for c in record.candidates],
         versions=dict(record.versions),
     )

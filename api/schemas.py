@@ -139,7 +139,8 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 class DecisionInputs(msgspec.Struct, frozen=True):
-    """What a decision was made from, as far as the reader's purposes and the person's consent reach today."""
+    """What a decision was made from, as far as the reader's purposes and the person's consent reach today; `segment` is
+    empty where service is closed."""
 
     at: Instant
     placement: str

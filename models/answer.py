@@ -179,10 +179,19 @@ def language_order(settings: Mapping[str, str], context: Mapping[str, Any], cata
     return tuple(dict.fromkeys(_languages(settings, context, catalogue)))
 
 
+def _template(action: Action, languages: Sequence[str]) -> str:
+    found = next((action.content[name] for name in languages if name in action.content), None)
+    return next(iter(action.content.values())) if found is None else found
+
+
+def named_in(action: Action, languages: Sequence[str]) -> frozenset[str]:
+    """The traits that the action's text has a place for."""
+    return frozenset(_PLACEHOLDER.findall(_template(action, languages)))
+
+
 def content_of(action: Action, languages: Sequence[str], visible: Visible) -> str:
     """The action's text with visible traits filled in; what is not visible leaves no hole in the sentence."""
-    found = next((action.content[name] for name in languages if name in action.content), None)
-    template = next(iter(action.content.values())) if found is None else found
+    template = _template(action, languages)
     if "{" not in template:
         return template
     text = _PLACEHOLDER.sub(lambda match: _spoken(visible, match[1]), template)

@@ -21,7 +21,7 @@ from api.erased import refuse_erased
 from api.errors import Problem
 from api.lines import NDJSON, Row, chunks, rows
 from api.reading import read_json
-from api.record_view import recorded_decision
+from api.record_view import reader_of, recorded_decision
 from api.refusal import Refused
 from api.representation import PRIVATE, is_current, json_answer, not_modified, strong_tag
 from api.schemas import BulkLine, DecisionAnswer, DecisionAsk, RecordedDecision
@@ -207,9 +207,9 @@ async def read_decision(
     view = await world.people.person(profile_of(decision_id))
     noted(world, key, DECISION, view.profile_id)
     policy = world.now.purposes
-    return json_answer(
-        recorded_decision(record, view, purposes_of(key, policy), policy, world.clock()), headers=PRIVATE
-    )
+    reader = reader_of(view, purposes_of(key, policy), policy, world.clock())
+    shown = await asyncio.to_thread(recorded_decision, record, reader, world.past)
+    return json_answer(shown, headers=PRIVATE)
 
 
 @router.get(

@@ -15,7 +15,7 @@ from api.deps import World, WorldNow, session_key
 from api.erased import refuse_erased
 from api.errors import Problem
 from api.reading import read_bytes
-from api.record_view import recorded_decision, why_not_replayed
+from api.record_view import reader_of, recorded_decision, why_not_replayed
 from api.serving import recorded
 from api.session import COOKIE, LIFETIME_MS, Session, csrf_token, is_csrf_token, seal, sign_in, sign_out
 from api.templates import HEADERS, PAGES, render
@@ -117,7 +117,8 @@ async def read_permalink(request: Request, decision_id: str, world: WorldNow) ->
     view = await world.people.person(profile_of(decision_id))
     noted(world, key, DECISION, view.profile_id)
     policy, at = world.now.purposes, world.clock()
-    shown = recorded_decision(record, view, purposes_of(key, policy), policy, at)
+    reader = reader_of(view, purposes_of(key, policy), policy, at)
+    shown = await asyncio.to_thread(recorded_decision, record, reader, world.past)
     titles = {action.id: action.title for action in world.now.catalogue.actions.values()}
     why_not = why_not_replayed(record, view, key, policy, at)
     again = _refused(why_not) if why_not else await asyncio.to_thread(_replayed, record, world)

@@ -97,13 +97,13 @@ def _body(asked: Asked, world: World, replayed: Replayed, wanted: tuple[ReplayAs
     reader = reader_of(asked.view, purposes_of(asked.key, world.now.purposes), world.now.purposes, world.clock())
     ask, supposed = wanted
     again, found = replayed.again, replayed.difference
-    made = None if again is None else answer_seen(asked.record, again.answer, reader)
+    made = None if again is None else answer_seen(asked.record, again.answer, reader, world.past)
     body: dict[str, Any] = {"identical": replayed.identical, "decision": made}
     if found is not None:
         body["difference"] = msgspec.to_builtins(found)
     if supposed is not None and ask.what_if is not None:
         because = [*supposed.because, *reasons_seen(supposed.reasons, reader)]
         told = {"before": supposed.before, "winner": supposed.winner, "because": because}
-        shown = answer_seen(asked.record, supposed.answer, reader)
+        shown = answer_seen(asked.record, supposed.answer, reader, world.past)
         body["what_if"] = {"change": msgspec.to_builtins(ask.what_if), **told, "decision": shown}
     return body

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import pytest
 
+from engine.catalog import Catalogue
 from tests.api.seed import ANN, decide, grant
 from tests.api.serving import serving
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
@@ -184,17 +185,50 @@ async def test_what_was_withdrawn_since_is_withheld_from_a_past_decision(client:
     assert {"trait:segment", "feature:trait_segment"} <= set(after["record"]["withheld"])
 
 
-async def test_a_text_that_a_withdrawn_value_was_filled_into_is_withheld(rig: Rig, client: httpx.AsyncClient) -> None:
+def speaking(rig: Rig, text: str) -> None:
+    """Every action of the catalogue says this."""
+    documents = rig.configuration.current.catalogue.documents
+    actions = tuple(msgspec.structs.replace(action, content={"en": text}) for action in documents.actions)
+    catalogue = Catalogue(msgspec.structs.replace(documents, actions=actions))
+    rig.configuration.current = msgspec.structs.replace(rig.configuration.current, catalogue=catalogue)
+    rig.past.keep(catalogue, rig.configuration.current.purposes)
+
+
+@pytest.mark.parametrize("text", ["Many a {segment} likes it", "For the {nickname}s' home", "Dear {nickname}, hello"])
+async def test_a_text_that_a_withdrawn_value_was_filled_into_is_withheld(
+    rig: Rig, client: httpx.AsyncClient, text: str
+) -> None:
+    named = {"type": "identify", "userId": "u-1", "traits": {"nickname": " Sweetie  pie "}}
+    async with rig.client() as writer:
+        await writer.post("/v1/batch", json={"batch": [named]}, auth=(WRITE, ""))
+    speaking(rig, text)
+    await grant(client, "personalization")
+    path = f"/v1/decisions/{(await decide(client, placement='web'))['decision_id']}"
+    assert "{" not in (await client.get(path)).json()["actions"][0]["content"]
+    await client.patch(f"/v1/profiles/{ANN}/consent", json={"purposes": {"personalization": False}})
+    actions = (await client.get(path)).json()["actions"]
+    assert {a["content"] for a in actions} == {None}
+
+
+async def test_a_text_stays_that_names_nothing_closed(rig: Rig, client: httpx.AsyncClient) -> None:
+    speaking(rig, "A 4th family member, {first_name}?")
     await grant(client, "personalization")
     made = await decide(client)
-    record = rig.state.decisions[made["decision_id"]]
-    first, *rest = made["actions"]
-    filled = {**record.answer, "actions": [{**first, "content": "as the head of a family you may like"}, *rest]}
-    rig.state.decisions[made["decision_id"]] = msgspec.structs.replace(record, answer=filled)
     await client.patch(f"/v1/profiles/{ANN}/consent", json={"purposes": {"personalization": False}})
-    actions = (await client.get(f"/v1/decisions/{made['decision_id']}")).json()["actions"]
-    assert actions[0]["content"] is None
-    assert [a["content"] for a in actions[1:]] == [a["content"] for a in rest]
+    path = f"/v1/decisions/{made['decision_id']}"
+    assert (await client.get(path)).json()["actions"][0]["content"] == "A 4th family member, Ann?"
+    record = rig.state.decisions[made["decision_id"]]
+    unkept = {**record.versions, "catalogue_digest": "of another installation"}
+    rig.state.decisions[made["decision_id"]] = msgspec.structs.replace(record, versions=unkept)
+    assert (await client.get(path)).json()["actions"][0]["content"] is None
+
+
+async def test_of_somebody_restricted_nothing_is_shown(client: httpx.AsyncClient) -> None:
+    made = await decide(client)
+    await client.patch(f"/v1/profiles/{ANN}/consent", json={"restricted": True})
+    record = (await client.get(f"/v1/decisions/{made['decision_id']}")).json()["record"]
+    assert (record["known"], record["used"], record["segment"]) == ({}, {}, "")
+    assert "segment" in record["withheld"]
 
 
 async def test_a_reader_sees_a_past_decision_only_as_far_as_its_purposes_reach(rig: Rig) -> None:
