@@ -1,4 +1,5 @@
-"""A process that withdraws a consent and kills itself at a given step between serving key and ledger; run by tests."""
+"""A process that withdraws a consent and kills itself at a given step between serving key and ledger, and how a test
+runs it."""
 
 import asyncio
 import os
@@ -14,12 +15,19 @@ from infra.consent_writing import LedgeredConsents
 from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.redis_store import Pending, RedisPeople, connect
 from infra.redis_store_consent import ConsentKeys
-from tests.infra.consent.place import PARTITIONS, A, B, Clock, no, yes
+from tests.infra.consent.place import PARTITIONS, A, B, Clock, Place, no, yes
 
 DEAD = -signal.SIGKILL
 BEFORE, AMID_KEYS, HELD, IN_LEDGER = "before the keys", "amid the keys", "before the ledger", "amid the ledger"
 LEDGERED, AMID_FINAL, AFTER = "before the final keys", "amid the final keys", "after everything"
 STEPS = (BEFORE, AMID_KEYS, HELD, IN_LEDGER, LEDGERED, AMID_FINAL, AFTER)
+
+
+async def dies(place: Place, step: str, what: str) -> None:
+    """Another process says `what` and dies at this step."""
+    arguments = ("-m", "tests.infra.consent.dying", place.redis_url, place.database_url, step, what)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    assert await process.wait() == DEAD
 
 
 class DyingKeys(ConsentKeys):
