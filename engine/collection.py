@@ -15,6 +15,8 @@ from engine.statement import carried_by, taken
 
 KEEP, DROP, PSEUDONYMISE = "keep", "drop", "pseudonymise"
 PSEUDONYM = "pseudonym"
+# orjson reads 1,024 levels and writes 254; a few are around an item
+WRITABLE_LEVELS = 200
 _CONTEXT_OF_NOBODY = ("channel", "locale", "timezone")
 # a page, a screen or a group is called what its author likes, after the person for example
 _NAMED_FREELY = frozenset({"page", "screen", "group"})
@@ -139,15 +141,30 @@ def _only(
     )
 
 
+def is_writable(value: Any) -> bool:
+    """Whether a JSON value that was read can be written again, too: a writer takes fewer levels than a reader."""
+    level = [value]
+    for _ in range(WRITABLE_LEVELS):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return True
+    return False
+
+
 def kept_of_rejected(
     item: Mapping[str, Any], source: Source, forms: Forms, browser: Sequence[str] = ()
 ) -> Mapping[str, Any]:
     """What may be kept of an item that was not accepted, until somebody looks at it: of one that refuses to be
-    collected, by itself or by its `browser`, only what tells its sender which it was."""
+    collected, by itself or by its `browser`, or that cannot be written, only what tells its sender which it was."""
     context = item.get("context")
     said = carried_consent(context, forms) if source.asks and isinstance(context, dict) else None
     refused = said is not None and said.get(source.collection_purpose) is False
-    if not refused and not (source.asks and source.collection_purpose in browser):
+    if not refused and not (source.asks and source.collection_purpose in browser) and is_writable(item):
         return item
     return {name: item[name] for name in ("type", "messageId") if isinstance(item.get(name), str)}
 

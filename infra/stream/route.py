@@ -9,7 +9,7 @@ import orjson
 
 from engine.attribution import claimed_outcome, outcome_event
 from engine.carried import Forms
-from engine.collection import Source, collected, kept_of_rejected
+from engine.collection import Source, collected, is_writable, kept_of_rejected
 from engine.consent_signals import forms_of
 from engine.errors import Rejected
 from engine.events import Arrival, Event
@@ -108,7 +108,7 @@ class Router:
 
 
 def _alone(item: Any, named: str, source: Source, forms: Forms) -> bytes:
-    kept = kept_of_rejected(item, source, forms) if isinstance(item, dict) else item
+    kept = kept_of_rejected(item, source, forms) if isinstance(item, dict) else item if is_writable(item) else None
     return orjson.dumps({"source": named, "batch": [kept]})
 
 

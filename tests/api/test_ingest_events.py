@@ -60,6 +60,10 @@ REJECTED: dict[str, tuple[Any, str]] = {
         {"type": "track", "event": "P", "userId": "u", "properties": json.loads('{"a":' * 20 + "1" + "}" * 20)},
         "not_plain",
     ),
+    "deeper than can be written": (
+        {"type": "track", "event": "P", "userId": "u", "properties": json.loads('{"a":' * 300 + "1" + "}" * 300)},
+        "not_plain",
+    ),
     "a number": (3, "not_an_object"),
 }
 

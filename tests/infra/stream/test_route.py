@@ -19,6 +19,8 @@ from infra.settings import DEMO_CONFIG
 from infra.stream.route import Inside, Router
 from tests.infra.stream.bed import SECRET, START, id_of
 
+DEEP = b'{"a":' * 300 + b"1" + b"}" * 300
+
 
 class Inbox:
     """A router over a world in memory."""
@@ -132,6 +134,25 @@ async def test_a_stop_by_the_inbox_stops_and_leaves_no_text(inbox: Inbox) -> Non
     held = inbox.state.held[id_of("user_id", "ann")]
     assert held.preferences == {"sms": {"bills": False}}
     assert [event.properties for event in inbox.events] == [{"topic": "bills", "stop": True}]
+
+
+@pytest.mark.parametrize(
+    ("item", "kept"),
+    [
+        (
+            b'{"type":"track","messageId":"m","userId":"u","properties":' + DEEP + b"}",
+            {"type": "track", "messageId": "m"},
+        ),
+        (DEEP.replace(b'{"a":', b"[").replace(b"}", b"]"), None),
+    ],
+)
+async def test_an_item_deeper_than_can_be_written_does_not_stop_the_partition(
+    inbox: Inbox, item: bytes, kept: Any
+) -> None:
+    await inbox.take(b'[{"type":"page","anonymousId":"a"},' + item + b"]")
+    assert len(inbox.events) == 1
+    (reject,) = inbox.rejected
+    assert orjson.loads(reject.event)["batch"] == [kept]
 
 
 async def test_the_text_of_a_rejected_message_is_not_kept(inbox: Inbox) -> None:
