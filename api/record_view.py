@@ -13,7 +13,7 @@ from engine.catalog import Catalogue
 from engine.consent import Consent, Purposes, trait_purpose
 from engine.ports import ApiKey, PersonView
 from engine.records import DecisionRecord
-from features.spec import COLUMNS, FEATURES, SPEC_HASH
+from features.spec import COLUMNS, FEATURES, SPEC_HASH, TRAIT_OF
 from models.answer import named_in
 from models.gate import SERVICE
 from models.record import visible_by_purpose
@@ -31,6 +31,14 @@ class Reader(msgspec.Struct, frozen=True):
 
     open_to: frozenset[str]
     policy: Purposes
+
+    def sees_trait(self, name: str) -> bool:
+        return trait_purpose(name, self.policy) in self.open_to
+
+    def sees_column(self, name: str) -> bool:
+        """A column that shows a trait may be of another purpose than the trait is: both have to be open."""
+        trait = TRAIT_OF.get(name)
+        return _PURPOSES.get(name, SERVICE) in self.open_to and (trait is None or self.sees_trait(trait))
 
 
 def reader_of(view: PersonView, purposes: tuple[str, ...], policy: Purposes, at: int) -> Reader:
@@ -63,13 +71,13 @@ def why_not_replayed(record: DecisionRecord, view: PersonView, key: ApiKey, poli
 def answer_seen(record: DecisionRecord, answer: dict[str, Any], reader: Reader, past: Past) -> dict[str, Any]:
     """An answer made from this record's inputs, as far as the reader may see it: without the texts that a closed value
     was filled into."""
-    closed = frozenset(name for name in _known(record) if trait_purpose(name, reader.policy) not in reader.open_to)
+    closed = frozenset(name for name in _known(record) if not reader.sees_trait(name))
     catalogue = _catalogue(record, past) if closed else None
     actions = [
         {
             **action,
             "content": None if closed & _filled(action, answer, catalogue, closed) else action["content"],
-            "reasons": list(_reasons(action["reasons"], reader.open_to)),
+            "reasons": list(_reasons(action["reasons"], reader)),
         }
         for action in answer.get("actions", [])
     ]
@@ -78,7 +86,7 @@ def answer_seen(record: DecisionRecord, answer: dict[str, Any], reader: Reader, 
 
 def reasons_seen(reasons: Sequence[dict[str, Any]], reader: Reader) -> list[str]:
     """The sentences of those reasons that rest on what the reader may see."""
-    return [str(reason["text"]) for reason in _reasons(list(reasons), reader.open_to)]
+    return [str(reason["text"]) for reason in _reasons(list(reasons), reader)]
 
 
 def _catalogue(record: DecisionRecord, past: Past) -> Catalogue | None:
@@ -97,10 +105,10 @@ def _filled(
     return closed if found is None or languages is None else named_in(found, languages)
 
 
-def _reasons(reasons: list[dict[str, Any]], open_to: frozenset[str]) -> Iterator[dict[str, Any]]:
+def _reasons(reasons: list[dict[str, Any]], reader: Reader) -> Iterator[dict[str, Any]]:
     for reason in reasons:
         feature = reason.get("feature")
-        if feature is None or _PURPOSES.get(feature, "service") in open_to:
+        if feature is None or reader.sees_column(feature):
             yield reason
 
 
@@ -120,12 +128,13 @@ def _used(record: DecisionRecord) -> Mapping[str, float]:
 
 
 def _inputs(record: DecisionRecord, reader: Reader) -> DecisionInputs:
-    traits, columns, open_to = _known(record), _used(record), reader.open_to
-    shown = {n: v for n, v in sorted(traits.items()) if trait_purpose(n, reader.policy) in open_to}
-    closed = [f"trait:{n}" for n in traits if n not in shown]
-    closed += [f"feature:{n}" for n in columns if _PURPOSES[n] not in open_to]
+    traits, columns = _known(record), _used(record)
+    known = {n: v for n, v in sorted(traits.items()) if reader.sees_trait(n)}
+    used = {n: v for n, v in columns.items() if reader.sees_column(n)}
+    closed = [f"trait:{n}" for n in traits if n not in known]
+    closed += [f"feature:{n}" for n in columns if n not in used]
     # the segment is told from what is visible for service
-    served = SERVICE in open_to
+    served = SERVICE in reader.open_to
     return DecisionInputs(
         at=iso(record.at),
         placement=record.placement,
@@ -133,8 +142,8 @@ def _inputs(record: DecisionRecord, reader: Reader) -> DecisionInputs:
         segment=record.segment if served else "",
         seed=str(record.seed),
         spec_hash=record.spec_hash,
-        known=shown,
-        used={n: v for n, v in columns.items() if _PURPOSES[n] in open_to},
+        known=known,
+        used=used,
         withheld=sorted(closed if served else [*closed, "segment"]),
         candidates=[Scored(*msgspec.structs.astuple(c)[: len(Scored.__struct_fields__)]) for c in record.candidates],
         versions=dict(record.versions),

@@ -120,7 +120,8 @@ class Consent(msgspec.Struct, frozen=True):
 
 
 class Visible(msgspec.Struct, frozen=True):
-    """What a reader may see for a set of purposes. Everything else is absent; `masked` names what was held back."""
+    """What a reader may see for a set of purposes. Everything else is absent; `masked` names what was held back,
+    `hidden` the traits among it by their own names (empty in what earlier versions stored)."""
 
     profile_id: str
     members: tuple[str, ...]
@@ -138,6 +139,7 @@ class Visible(msgspec.Struct, frozen=True):
     last: int
     masked: tuple[str, ...]
     declines: dict[str, int] = {}
+    hidden: tuple[str, ...] = ()
 
 
 def _counts(statement: Statement) -> bool:
@@ -267,8 +269,8 @@ def reveal(profile: Profile, consent: Consent, purposes: Iterable[str], policy: 
     signals = {name: signal_purpose(name) for name in state.signals}
     seen_traits = {n: t for n, t in state.traits.items() if named[n] in open_to and t.value is not None}
     watched, served = LATEST_PURPOSE in open_to, "service" in open_to
-    hidden = [f"trait:{n}" for n in state.traits if named[n] not in open_to]
-    hidden += [f"signal:{n}" for n in state.signals if signals[n] not in open_to]
+    hidden = tuple(sorted(n for n in state.traits if named[n] not in open_to))
+    masked = [*(f"trait:{n}" for n in hidden), *(f"signal:{n}" for n in state.signals if signals[n] not in open_to)]
     return Visible(
         profile_id=profile.profile_id,
         members=profile.members,
@@ -284,8 +286,9 @@ def reveal(profile: Profile, consent: Consent, purposes: Iterable[str], policy: 
         identifiers={i: (k.type, k.value) for i, k in state.identifiers.items()} if served else {},
         first=state.first,
         last=state.last,
-        masked=tuple(sorted(hidden)),
+        masked=tuple(sorted(masked)),
         declines=state.declines,
+        hidden=hidden,
     )
 
 

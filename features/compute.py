@@ -15,7 +15,7 @@ from engine.catalog import Action
 from engine.consent import Visible
 from engine.parts import PAIR_PURPOSE
 from engine.signals import DAY, value_at
-from features.spec import BUCKETS, BY_VIEW, COLUMNS, INDEX, Feature
+from features.spec import BUCKETS, BY_VIEW, COLUMNS, INDEX, TRAIT_OF, Feature
 
 Row = npt.NDArray[np.float32]
 NAN = float("nan")
@@ -76,12 +76,17 @@ def _known(feature: Feature, seen: Visible, at: int) -> float:
 
 def _trait(feature: Feature, seen: Visible, _at: int) -> float:
     trait = seen.traits.get(feature.argument)
-    return feature.default if trait is None else bucket(trait.value)
+    return _without(feature, seen) if trait is None else bucket(trait.value)
 
 
 def _number_trait(feature: Feature, seen: Visible, _at: int) -> float:
     trait = seen.traits.get(feature.argument)
-    return feature.default if trait is None else _number(trait.value, feature.default)
+    return _without(feature, seen) if trait is None else _number(trait.value, feature.default)
+
+
+def _without(feature: Feature, seen: Visible) -> float:
+    """A trait that is there and may not be seen is masked, not absent, whatever purpose its column has."""
+    return NAN if feature.argument in seen.hidden else feature.default
 
 
 def _latest(feature: Feature, seen: Visible, _at: int) -> float:
@@ -254,6 +259,10 @@ def signals_by_name(seen: Visible, at: int) -> dict[str, float]:
 
 
 def masked_columns(seen: Visible) -> tuple[str, ...]:
-    """Columns that are NaN because a purpose is closed."""
+    """Columns that are NaN because a purpose is closed: the column's own, or that of the trait it shows."""
     views = ("profile", "pair")
-    return tuple(f.name for view in views for f in BY_VIEW[view] if f.purpose not in seen.purposes)
+    closed = tuple(f.name for view in views for f in BY_VIEW[view] if f.purpose not in seen.purposes)
+    return (*closed, *(_SHOWING[name] for name in seen.hidden if name in _SHOWING))
+
+
+_SHOWING = {trait: name for name, trait in TRAIT_OF.items()}

@@ -168,4 +168,6 @@ FEATURES: tuple[Feature, ...] = tuple(_declared())
 COLUMNS: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 INDEX: dict[str, int] = {name: position for position, name in enumerate(COLUMNS)}
 BY_VIEW: dict[str, tuple[Feature, ...]] = {v: tuple(f for f in FEATURES if f.view == v) for v in VIEWS}
+# which trait a column shows: it belongs to the trait's configured purpose as well as to its own
+TRAIT_OF: dict[str, str] = {f.name: f.argument for f in FEATURES if f.source in ("trait", "number_trait")}
 SPEC_HASH = hashlib.sha256("".join(f.spec_hash for f in FEATURES).encode()).hexdigest()[:16]

@@ -57,6 +57,7 @@ class Sights:
         self._open = frozenset(p for p in data_purposes if person.consent.allows(p))
         self._by_set: dict[frozenset[str], Sight] = {}
         self.by_purpose: dict[str, Sight] = {}
+        self.beside: dict[str, Sight] = {}
 
     def of(self, purpose: str) -> Sight:
         """What may be seen for an action of this purpose: the purpose and the ones it uses, as far as allowed."""
@@ -70,6 +71,12 @@ class Sights:
         if opened not in self._by_set:
             self._by_set[opened] = self._look(opened)
         return self._by_set[opened]
+
+    def serve(self) -> None:
+        """Keep what service shows as a view of its own, `beside` those of the actions, where none of them shows it: the
+        segment is told from it."""
+        if SERVICE in self._open and not any(SERVICE in opened for opened in self._by_set):
+            self.beside[SERVICE] = self.through((SERVICE,))
 
     def service(self, rule: Rule) -> Facts:
         """What may be seen for service alone, as far as the rule names it. The timeline is left out: no rule looks at

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.consent import Visible
 from engine.profile import Fragment, merge
 from engine.records import DecisionRecord
-from features.compute import Context, CrossCounts, Offer, fill
+from features.compute import Context, CrossCounts, Observed, Offer, fill, observe
 from features.spec import COLUMNS, SPEC_HASH
 from models.gate import Person, Sights, bearing
 from models.record import visible_by_purpose
@@ -65,7 +66,14 @@ def refolded_rows(record: DecisionRecord, fragments: Sequence[Fragment], past: P
     actions = [catalogue.actions[candidate.action_id] for candidate in record.candidates]
     cross = [CrossCounts(*counts) for counts in record.cross]
     offer = Offer(actions, cross, Context(record.placement, record.context), record.at)
-    return fill([sights.of(action.purpose).observed for action in actions], offer)
+    own = visible_by_purpose(record)
+    return fill([_as_recorded(sights.of(a.purpose).observed, own[a.purpose], record.at) for a in actions], offer)
+
+
+def _as_recorded(refolded: Observed, own: Visible, at: int) -> Observed:
+    """Earlier versions showed hidden traits as absent; what a decision kept of them says which it was."""
+    seen = refolded.visible
+    return refolded if seen.hidden == own.hidden else observe(msgspec.structs.replace(seen, hidden=own.hidden), at)
 
 
 def _rules(record: DecisionRecord, past: Past) -> tuple[Any, Any]:

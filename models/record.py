@@ -68,7 +68,7 @@ def record_of(weighed: Weighed, drawn: Drawn, catalogue: Catalogue, model: str) 
         context=dict(person.context),
         segment=weighed.segment,
         limit=drawn.policy.limit,
-        visible=_packed(weighed.sights.by_purpose),
+        visible=_packed({**weighed.sights.by_purpose, **weighed.sights.beside}),
         candidates=tuple(
             Candidate(s.action_id, s.probability, s.value, s.weight, s.lever, s.explorable, s.group, s.draws)
             for s in drawn.scored
@@ -135,6 +135,7 @@ def _used(weighed: Weighed) -> dict[str, list[str]]:
     views = {id(s.observed.visible): s.observed.visible for s in weighed.sights.by_purpose.values()}
     used = {purpose for visible in views.values() for purpose in visible.purposes}
     used.update(action.purpose for action in weighed.screened.actions)
+    used.update(weighed.sights.beside)
     masked = {name for visible in views.values() for name in masked_columns(visible)}
     return {"purposes_used": sorted(used), "features_masked": sorted(masked)}
 

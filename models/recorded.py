@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from engine.consent import Answer, Consent, Purposes, Visible
-from engine.profile import Known, Profile, State
+from engine.profile import Known, Profile, State, Trait
 from engine.records import DecisionRecord
 from features.compute import CrossCounts
-from models.gate import Person
+from models.gate import SERVICE, Person
 from models.record import visible_by_purpose
 
 
@@ -32,6 +32,13 @@ def consent_of(record: DecisionRecord) -> Consent:
     return msgspec.convert(said, Consent)
 
 
+def segment_told(record: DecisionRecord) -> str:
+    """The segment of a decision that shows nothing for service although it was open, as those of earlier versions may:
+    from these it cannot be told again. Empty where it can."""
+    shown = any(SERVICE in visible.purposes for visible in visible_by_purpose(record).values())
+    return "" if shown or SERVICE not in record.allowed else record.segment
+
+
 class RecordedCross(Mapping[tuple[str, str], CrossCounts]):
     """The cross-profile counts a decision used, by action: the segment is worked out again, the counts are an input."""
 
@@ -52,7 +59,10 @@ class RecordedCross(Mapping[tuple[str, str], CrossCounts]):
 def _profile(record: DecisionRecord, views: Iterable[Visible]) -> Profile:
     link_version, _, count = record.profile_version.partition(".")
     members: tuple[str, ...] = (record.profile_id,)
-    state = State(count=int(count))
+    views = tuple(views)
+    # what was hidden is in no record; that it was there is, and comes out hidden again
+    hidden = {name: Trait(None, 0, "") for visible in views for name in visible.hidden}
+    state = State(count=int(count), traits=hidden)
     for visible in views:
         members = visible.members
         state = msgspec.structs.replace(

@@ -14,7 +14,7 @@ from engine.records import DecisionRecord
 from features.spec import COLUMNS, SPEC_HASH
 from models.gate import Sights, bearing
 from models.record import VERSIONS
-from models.recorded import RecordedCross, person_of
+from models.recorded import RecordedCross, person_of, segment_told
 from models.scorer import ModelError, Scorer
 from models.seal import CATALOGUE, PURPOSES, altered
 from models.serving import Question, Setting, redecide
@@ -72,7 +72,8 @@ def setting_of(record: DecisionRecord, past: Past) -> Setting:
 
 
 def question_of(record: DecisionRecord) -> Question:
-    return Question(record.decision_id, record.placement, record.limit, record.positions, record.arms)
+    asked = (record.decision_id, record.placement, record.limit, record.positions, record.arms)
+    return Question(*asked, segment_told(record))
 
 
 def replay(record: DecisionRecord, past: Past) -> Replayed:

@@ -62,13 +62,15 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """An ask without its person: what was asked, under which id, and the positions of the fragments that were read."""
+    """An ask without its person: what was asked, under which id, and the positions of the fragments that were read.
+    `segment` is only given where it cannot be told from the person."""
 
     decision_id: str
     placement: str
     limit: int | None
     positions: tuple[Position, ...]
     arms: Mapping[str, str] = {}
+    segment: str = ""
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -184,7 +186,7 @@ def weigh(question: Question, sights: Sights, setting: Setting) -> Weighed:
     catalogue, person = setting.catalogue, sights.person
     placement = _placement(question.placement, catalogue)
     screened = screen(sights, catalogue, placement, hours_of(person.consent, catalogue.policy, person.at))
-    segment = segment_of(sights, catalogue)
+    segment = question.segment or _segment(sights, catalogue)
     cross = tuple(setting.cross.get((action.id, segment), _NOBODY) for action in screened.actions)
     return Weighed(
         decision_id=question.decision_id,
@@ -199,6 +201,11 @@ def weigh(question: Question, sights: Sights, setting: Setting) -> Weighed:
         rows=_rows(person, screened, (placement.id, cross), catalogue),
         arms=question.arms,
     )
+
+
+def _segment(sights: Sights, catalogue: Catalogue) -> str:
+    sights.serve()
+    return segment_of(sights, catalogue)
 
 
 def _rows(person: Person, screened: Screened, where: tuple[str, Sequence[CrossCounts]], catalogue: Catalogue) -> Rows:

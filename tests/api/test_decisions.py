@@ -223,6 +223,19 @@ async def test_a_text_stays_that_names_nothing_closed(rig: Rig, client: httpx.As
     assert (await client.get(path)).json()["actions"][0]["content"] is None
 
 
+async def test_a_column_is_withheld_with_its_trait(rig: Rig, client: httpx.AsyncClient) -> None:
+    purposes = rig.configuration.current.purposes
+    moved = msgspec.structs.replace(purposes, traits={**purposes.traits, "monthly_bill": "personalization"})
+    rig.configuration.current = msgspec.structs.replace(rig.configuration.current, purposes=moved)
+    await grant(client, "personalization")
+    path = f"/v1/decisions/{(await decide(client))['decision_id']}"
+    assert (await client.get(path)).json()["record"]["used"]["trait_monthly_bill"] > 0
+    await client.patch(f"/v1/profiles/{ANN}/consent", json={"purposes": {"personalization": False}})
+    record = (await client.get(path)).json()["record"]
+    assert "trait_monthly_bill" not in record["used"]
+    assert "feature:trait_monthly_bill" in record["withheld"]
+
+
 async def test_of_somebody_restricted_nothing_is_shown(client: httpx.AsyncClient) -> None:
     made = await decide(client)
     await client.patch(f"/v1/profiles/{ANN}/consent", json={"restricted": True})

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -203,3 +204,19 @@ def test_the_acceptance_rate_starts_at_the_prior_and_never_passes_one() -> None:
 def test_every_column_has_its_place() -> None:
     assert [INDEX[name] for name in COLUMNS] == list(range(len(COLUMNS)))
     assert len(set(COLUMNS)) == len(COLUMNS)
+
+
+def test_a_column_whose_trait_is_for_something_else_is_masked_with_the_trait() -> None:
+    moved = msgspec.structs.replace(POLICY, traits={**TRAIT_PURPOSES, "plan": "analytics", "device": "analytics"})
+    held = {ANN.id: Held({"service": (Statement("granted", 1, "test"),)})}
+    visible = reveal(merge([folded(HISTORY)], [ANN.id]), resolve(held, moved), PURPOSES, moved)
+    row = profile_values(visible, NOW)
+    assert math.isnan(row[INDEX["trait_plan"]])
+    assert row[INDEX["trait_tenure_months"]] == 18
+    assert "trait_plan" not in signals_by_name(visible, NOW)
+    # what is not there is absent, and what its column closes is named once
+    assert [name for name in masked_columns(visible) if name in ("trait_plan", "trait_device")] == [
+        "trait_device",
+        "trait_plan",
+    ]
+    assert row[INDEX["trait_language"]] == -1

@@ -7,18 +7,22 @@ from typing import Any
 from zlib import crc32
 
 import msgspec
+import numpy as np
 import pytest
 
 from engine.catalog import Catalogue
-from engine.consent import Purposes
+from engine.consent import Purpose, Purposes
 from engine.events import Event
 from engine.ports import PersonView, Stored
 from engine.profile import Contact, Fragment, fold
 from engine.records import DecisionRecord, Position, decode_decision, encode, pack_decision
 from engine.signals import DAY
 from features.compute import CrossCounts
+from features.spec import COLUMNS, INDEX
 from infra.memory_past import MemoryPast
 from models.gate import Person, Sights, bearing
+from models.parity import refolded_rows
+from models.record import visible_by_purpose
 from models.replay import NotReplayable, replay
 from models.scorer import PriorModel
 from models.seal import INPUTS, sums_of
@@ -254,3 +258,68 @@ def test_what_cannot_be_supposed_is_refused(change: Change) -> None:
     record, past = one_record()
     with pytest.raises(Unsupposable):
         what_if(record, change, past)
+
+
+MOVED = msgspec.structs.replace(PURPOSES, traits={"country": "service", "plan": "personalization"})
+
+
+def moved_record() -> tuple[DecisionRecord, MemoryPast]:
+    """The plan is not for service here, as its column is, and what it is for was refused."""
+    where = Setting(catalogue(), MOVED, PriorModel(), {})
+    rests = held(denied=("personalization",))
+    return decide(ask(view(history(), rests)), where), MemoryPast(where.catalogue, where.purposes)
+
+
+def as_earlier(record: DecisionRecord) -> DecisionRecord:
+    """The record as versions wrote it that took a hidden trait for an absent one."""
+    rows = np.frombuffer(record.vectors, dtype="<f4").reshape(-1, len(COLUMNS)).copy()
+    rows[:, INDEX["trait_plan"]] = -1
+    told = record.answer["consent"]
+    consent = {**told, "features_masked": [name for name in told["features_masked"] if name != "trait_plan"]}
+    seen = visible_by_purpose(record).items()
+    return resealed(
+        record,
+        vectors=rows.tobytes(),
+        answer={**record.answer, "consent": consent},
+        visible={name: encode(msgspec.structs.replace(visible, hidden=())) for name, visible in seen},
+    )
+
+
+def test_a_hidden_trait_is_masked_and_replays_as_it_was_taken() -> None:
+    record, past = moved_record()
+    assert "trait_plan" in record.answer["consent"]["features_masked"]
+    for one in (record, as_earlier(record)):
+        assert replay(one, past).identical
+        rows = refolded_rows(one, [stored.fragment for stored in view(history()).stored], past)
+        assert rows.astype("<f4").tobytes() == one.vectors
+    assert as_earlier(record).vectors != record.vectors
+
+
+def served_beside() -> tuple[DecisionRecord, MemoryPast]:
+    """A placement where no action may look at what is for service, from which the segment is told all the same."""
+    partners = {**ACTIONS[0], "purpose": "partners", "placements": ["side"], "content": {"en": "Meet our partners."}}
+    rules = msgspec.structs.replace(
+        PURPOSES, purposes={**PURPOSES.purposes, "partners": Purpose("partners", default={"US": True}, uses=())}
+    )
+    where = Setting(catalogue([partners], [{**DESK, "id": "side"}]), rules, PriorModel(), {})
+    somebody = view(history(), held((*GRANTS, "partners")))
+    return decide(ask(somebody, placement="side"), where), MemoryPast(where.catalogue, where.purposes)
+
+
+def test_what_the_segment_was_told_from_is_recorded_and_counts_as_used() -> None:
+    record, past = served_beside()
+    assert record.segment not in ("none", "unknown")
+    assert record.answer["consent"]["purposes_used"] == ["partners", "service"]
+    assert "trait_plan" in record.answer["consent"]["features_masked"]
+    assert replay(record, past).identical
+
+
+def test_a_decision_that_kept_nothing_of_its_segment_is_made_again_with_it() -> None:
+    record, past = served_beside()
+    consent = {**record.answer["consent"], "purposes_used": ["partners"]}
+    earlier = resealed(
+        record,
+        visible={name: seen for name, seen in record.visible.items() if name != "service"},
+        answer={**record.answer, "consent": consent},
+    )
+    assert replay(earlier, past).identical
