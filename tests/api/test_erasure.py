@@ -79,13 +79,13 @@ async def test_late_events_stay_out_and_later_ones_start_anew() -> None:
     async with rig.client(ADMIN) as client:
         await erase(client)
         rig.clock.at = before + MARGIN_MS + 60_000
-        await track(rig, "Late", before - 60_000)
+        await track(rig, "Order Completed", before - 60_000)
         assert (await client.get(f"/v1/profiles/{ANN}")).status_code == 404
-        await track(rig, "Anew", rig.clock())
+        await track(rig, "Support Contact", rig.clock())
         profile = (await client.get(f"/v1/profiles/{ANN}")).json()
         page = (await client.get(f"/v1/profiles/{ANN}/events")).json()
     assert profile["traits"] == {}
-    assert [event["name"] for event in page["events"]] == ["Anew"]
+    assert [event["name"] for event in page["events"]] == ["Support Contact"]
     assert [i["type"] for i in profile["identifiers"]] == ["user_id"]
 
 
