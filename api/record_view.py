@@ -2,7 +2,7 @@
 person's present consent reach. Knows records; handles no request."""
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -81,7 +81,15 @@ def answer_seen(record: DecisionRecord, answer: dict[str, Any], reader: Reader, 
         }
         for action in answer.get("actions", [])
     ]
-    return {**answer, "actions": actions}
+    return {**told(answer, reader.open_to), "actions": actions}
+
+
+def told(answer: dict[str, Any], open_to: Container[str]) -> dict[str, Any]:
+    """An answer without the time zones whose hours were asked, which a phone number may have told, where the reader
+    sees nothing for service."""
+    if SERVICE in open_to or "policy" not in answer:
+        return answer
+    return {**answer, "policy": {name: value for name, value in answer["policy"].items() if name != "time_zone"}}
 
 
 def reasons_seen(reasons: Sequence[dict[str, Any]], reader: Reader) -> list[str]:

@@ -97,7 +97,8 @@ class People(Protocol):
     async def people(self, identities: Sequence[str]) -> list[PersonView]: ...
 
     async def said(self, identities: Sequence[str]) -> dict[str, dict[str, Held]]:
-        """For each id what everybody who is one person with it holds of consent, without reading anything else."""
+        """For each id what everybody who is one person with it holds of consent, nothing included, without reading
+        anything else."""
         ...
 
 

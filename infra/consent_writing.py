@@ -52,13 +52,15 @@ class LedgeredConsents:
         """What is stored under each of the identifiers that ever said something; the ledger is asked where a row is on
         its way to it, or Redis may have forgotten some. Raises `Unavailable`."""
         said = await self._people.said(identities)
-        return {i: said[i][i] for i in identities if i in said[i]}
+        return {i: one for i in identities if (one := said[i][i]) != Held()}
 
     async def write(self, changes: Mapping[str, ConsentChange], told: Circumstances = PLAIN) -> dict[str, Held]:
         """Returns when ledger and keys hold the change, under everybody who is the same person by then."""
         if not changes:
             return {}
         states, members = await self._put(changes, told)
+        if told.event:
+            await self._keys.listen_again(changes)
         while not members <= changes.keys() and (grown := await self._grown(changes)):
             more, members = await self._put(grown, Circumstances("identity", "link", self._clock()))
             changes, states = {**changes, **grown}, {**states, **more}
@@ -134,13 +136,17 @@ class LedgeredConsents:
         the same thing. It may have died before every identifier of the person had one. Returns whose writer may be at
         it still."""
         due = self._clock() - LEFT_BEHIND_MS
-        for identity, rows in waiting.items():
-            old = {row: p for row, p in rows.items() if p.at <= due}
-            with going_on():
-                await self._carry_out(identity, old)
-                # only what was carried out: whoever is told reads the person, and what waits still is seen again
-                if old and tell is not None:
-                    await tell([identity])
+        done: list[str] = []
+        try:
+            for identity, rows in waiting.items():
+                old = {row: p for row, p in rows.items() if p.at <= due}
+                with going_on():
+                    await self._carry_out(identity, old)
+                    done += [identity] if old else []
+        finally:
+            # only what was carried out: whoever is told reads the person, and what waits still is seen again
+            if done and tell is not None:
+                await tell(done)
         return {identity for identity, rows in waiting.items() if any(p.at > due for p in rows.values())}
 
     async def _carry_out(self, identity: str, old: Mapping[str, Pending]) -> None:

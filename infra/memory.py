@@ -152,11 +152,11 @@ class MemoryState:
         for one in carried_by(event):
             repeated = self._said.get((event.home, one.memory)) is False
             self._said[event.home, one.memory] = one.yes
-            if one.statement.explicit and one.yes:
-                self._said.pop((event.home, f"{BROWSER}{one.purpose}"), None)
             if not one.statement.explicit and (one.yes or repeated):
                 continue
             covers = tuple(dict.fromkeys((*one.statement.covers, *members))) if one.statement.covers else ()
+            for covered in covers:
+                self._said.pop((covered, f"{BROWSER}{one.purpose}"), None)
             said = msgspec.structs.replace(one.statement, covers=covers)
             written.setdefault(event.home, {})[one.purpose] = said
             for other in () if one.yes else dict.fromkeys((*members, *event.ids)):

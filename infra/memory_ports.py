@@ -27,7 +27,8 @@ class MemoryPeople:
         return [self._state.view(identity) for identity in identities]
 
     async def said(self, identities: Sequence[str]) -> dict[str, dict[str, Held]]:
-        return {identity: self._state.view(identity).held for identity in identities}
+        views = {identity: self._state.view(identity) for identity in identities}
+        return {i: {m: view.held.get(m, Held()) for m in view.members} for i, view in views.items()}
 
 
 class MemoryIdentities:

@@ -194,7 +194,7 @@ class RedisPeople:
         # one view of each person, however many of its ids are asked for
         views = [_view(version, person, parts) for version, person in dict.fromkeys(persons)]
         views = views if self._truth is None else await self._proven(self._truth, views, parts)
-        held = {view.members: view.held for view in views}
+        held = {view.members: {m: view.held.get(m, Held()) for m in view.members} for view in views}
         return {identity: held[person.members] for identity, (_, person) in zip(wanted, persons, strict=True)}
 
     async def _consents(self, identities: AbstractSet[str]) -> Parts:

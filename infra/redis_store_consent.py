@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from engine.consent import Held
+from engine.consent import GRANTED, Held
 from engine.ports import ConsentChange, Unavailable
 from engine.records import partition_of
+from engine.statement import BROWSER
 from infra.held_bytes import encode_held
 from infra.redis_store import FAILURES, PENDING, Pending, RedisClient, decode_held, pending_of
 from infra.topics import applied_key, consent_key, whole_key
@@ -38,6 +39,8 @@ end
 return 0
 """
 RUNS = "rapport:consent:runs"
+# the fields in which the stream's script remembers what events said last
+HEARD = "l:"
 SOME = 200
 
 
@@ -90,6 +93,15 @@ class ConsentKeys:
             for (identity, _), raw in zip(items[start : start + SOME], await self._carried_out(pipe), strict=True):
                 found[identity] = decode_held(dict(zip(raw[::2], raw[1::2], strict=True)))
         return found
+
+    async def listen_again(self, changes: Mapping[str, ConsentChange]) -> None:
+        """Whoever an explicit yes of an event covers is heard when the browser opts out again, under whatever home."""
+        pipe = self._redis.pipeline(transaction=False)
+        for change in changes.values():
+            for purpose, said in change.statements.items():
+                for covered in said.covers if said.status == GRANTED else ():
+                    pipe.hdel(self._key(covered), f"{HEARD}{BROWSER}{purpose}")
+        await self._carried_out(pipe)
 
     async def marks(self) -> list[int]:
         """Up to which number of the ledger each partition has seen writes."""

@@ -30,7 +30,8 @@ class Sight(msgspec.Struct, frozen=True, eq=False):
 
 class Person(msgspec.Struct, frozen=True, eq=False):
     """One person at one moment (`at` in ms), with consent and the request's context. `reserved` are the approaches that
-    were promised and may still be made: they count as if they had been."""
+    were promised and may still be made: they count as if they had been. `hides` is false of people out of records of
+    earlier versions, which showed a hidden trait as absent."""
 
     profile: Profile
     consent: Consent
@@ -38,6 +39,7 @@ class Person(msgspec.Struct, frozen=True, eq=False):
     context: Mapping[str, Any]
     at: int
     reserved: tuple[Contact, ...] = ()
+    hides: bool = True
 
 
 def bearing(policy: Purposes) -> frozenset[str]:
@@ -92,6 +94,7 @@ class Sights:
     def _look(self, purposes: frozenset[str]) -> Sight:
         person = self.person
         visible = reveal(person.profile, person.consent, purposes, person.policy)
+        visible = visible if person.hides else msgspec.structs.replace(visible, hidden=())
         observed = observe(visible, person.at)
         outcomes = tuple(moment for moment in visible.timeline if moment.kind == "outcome")
         contacts = (*visible.contacts, *person.reserved)

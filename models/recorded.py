@@ -17,7 +17,13 @@ def person_of(record: DecisionRecord, policy: Purposes) -> Person:
     """Who was decided about. Revealing them again for an action's purpose gives what was visible for it then."""
     views = {id(visible): visible for visible in visible_by_purpose(record).values()}
     profile = _profile(record, views.values())
-    return Person(profile, consent_of(record), policy, record.context, record.at, record.reserved)
+    hides = not any(_hid_nothing(visible) for visible in views.values())
+    return Person(profile, consent_of(record), policy, record.context, record.at, record.reserved, hides)
+
+
+def _hid_nothing(visible: Visible) -> bool:
+    """Whether an earlier version showed this: it masked traits, and did not say that they are hidden."""
+    return not visible.hidden and any(name.startswith("trait:") for name in visible.masked)
 
 
 def consent_of(record: DecisionRecord) -> Consent:

@@ -3,7 +3,7 @@ read and an answer written; what is decided is the serving model's business."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Container
 from contextlib import aclosing
 from functools import wraps
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from api.erased import refuse_erased
 from api.errors import Problem
 from api.lines import NDJSON, Row, chunks, rows
 from api.reading import read_json
-from api.record_view import reader_of, recorded_decision
+from api.record_view import reader_of, recorded_decision, told
 from api.refusal import Refused
 from api.representation import PRIVATE, is_current, json_answer, not_modified, strong_tag
 from api.schemas import BulkLine, DecisionAnswer, DecisionAsk, RecordedDecision
@@ -85,7 +85,7 @@ async def decide(request: Request) -> Response:
     _ready(request, serving)
     record = await serving.decide(ask)
     _note(request, serving, record)
-    return json_answer(record.answer)
+    return json_answer(told(record.answer, purposes_of(request.state.key, serving.world.now.purposes)))
 
 
 def _ready(request: Request, serving: Serving) -> None:
@@ -119,10 +119,10 @@ class Lines(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _line(row: int, one: DecisionRecord | Refused) -> bytes:
+def _line(row: int, one: DecisionRecord | Refused, open_to: Container[str]) -> bytes:
     if isinstance(one, Refused):
         return _ENCODE({"row": row, "error": {"code": one.code, "message": one.message}})
-    return _ENCODE({"row": row, **one.answer})
+    return _ENCODE({"row": row, **told(one.answer, open_to)})
 
 
 def _read(line: bytes) -> DecisionAsk | Refused:
@@ -152,7 +152,8 @@ async def _lines(serving: Serving, request: Request, chunk: list[Row]) -> bytes:
     read = [(number, line if isinstance(line, Refused) else _read(line)) for number, line in chunk]
     asks = [one for _, one in read if isinstance(one, DecisionAsk)]
     decided = iter(await _decided(serving, request, asks))
-    lines = (_line(number, one if isinstance(one, Refused) else next(decided)) for number, one in read)
+    open_to = purposes_of(request.state.key, serving.world.now.purposes)
+    lines = (_line(number, one if isinstance(one, Refused) else next(decided), open_to) for number, one in read)
     return b"\n".join(lines) + b"\n"
 
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from engine.catalog import Catalogue
+from engine.ports import ApiKey
 from tests.api.seed import ANN, decide, grant
 from tests.api.serving import serving
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
@@ -251,6 +252,18 @@ async def test_a_reader_sees_a_past_decision_only_as_far_as_its_purposes_reach(r
         seen = (await auditor.get(f"/v1/decisions/{made['decision_id']}")).json()
     assert "segment" not in seen["record"]["known"]
     assert seen["record"]["known"]["plan"] == "premium"
+
+
+async def test_whoever_sees_nothing_for_service_does_not_see_where_the_person_lives(rig: Rig) -> None:
+    """A time zone may come from a phone number."""
+    rig.keys.add(ApiKey("bare", "marketer", ("marketing",)), "bare-key")
+    asked = {"profile": ANN, "placement": "agent_desktop"}
+    async with rig.client("bare-key") as bare, rig.client("marketer-key") as other:
+        made = (await bare.post("/v1/decisions", json=asked)).json()
+        row = json.loads((await bare.post("/v1/decisions/bulk", json=asked)).content)
+        past = (await bare.get(f"/v1/decisions/{made['decision_id']}")).json()
+        assert not [one for one in (made, row, past) if "time_zone" in one["policy"]]
+        assert (await other.post("/v1/decisions", json=asked)).json()["policy"]["time_zone"] == "UTC"
 
 
 @pytest.mark.parametrize("named", ["nonsense", "aaaaaaaaaaaaaaaa.01ARZ3NDEKTSV4RRFFQ69G5FAV"])

@@ -212,6 +212,26 @@ async def test_what_follows_a_refusal_in_its_batch_is_not_collected() -> None:
     assert [e.name for e in rig.events()] == [CONSENT_CHANGED]
 
 
+@pytest.mark.parametrize(
+    ("held", "yes", "kept"), [(None, False, [CONSENT_CHANGED]), ("anonymous_id:a-1", True, [CONSENT_CHANGED, "Home"])]
+)
+async def test_a_batch_knows_who_is_one_person_though_they_never_said_anything(
+    held: str | None, yes: bool, kept: list[str]
+) -> None:
+    rig = Rig(sources={"shop": ASKING["drop"]})
+    await send(rig, [{"type": "identify", "userId": "u-1", "anonymousId": "a-1"}])
+    if held is not None:
+        said = Statement(DENIED, NOW - 1000, "preferences")
+        await rig.world.consents.write({rig.id_of(held): ConsentChange({"analytics": said})})
+    rig.clock.at += 1000
+    consent = {"consent": {"categoryPreferences": {"perf": yes}}}
+    speaker, other = ("userId", "u-1"), ("anonymousId", "a-1")
+    change = {"type": "track", "event": CONSENT_CHANGED, "context": consent, **dict([speaker if yes else other])}
+    page = {"type": "page", "name": "Home", **dict([other if yes else speaker])}
+    await send(rig, [change, page])
+    assert [e.name for e in rig.events()][1:] == kept
+
+
 async def test_who_was_never_asked_is_kept() -> None:
     rig = Rig(sources={"shop": ASKING["drop"]})
     await send(rig, [PAGE])

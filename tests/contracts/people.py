@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.consent import DENIED, Statement
+from engine.consent import DENIED, Held, Statement
 from engine.decision_id import decision_id
 from engine.events import Event
 from engine.ports import ConsentChange, Consents, Decisions, Log, People
@@ -118,8 +118,9 @@ class PeopleSuite:
             said = await world.people.said([COOKIE, ANN, BOB])
             held = (await world.people.person(ANN)).held
             assert await world.people.said([]) == {}
-        assert {i: h.statements["marketing"][0].status for i, h in said[COOKIE].items()}[ANN] == DENIED
-        assert said == {COOKIE: held, ANN: held, BOB: {}}
+        assert said[COOKIE][ANN].statements["marketing"][0].status == DENIED
+        person = {member: held.get(member, Held()) for member in (ANN, COOKIE)}
+        assert said == {COOKIE: person, ANN: person, BOB: {BOB: Held()}}
 
     async def test_consent_is_read_with_the_person(self) -> None:
         no = Statement(DENIED, START, "page")

@@ -3,6 +3,7 @@ altered in its record is named; and what-if changes one thing only."""
 
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
@@ -273,7 +274,8 @@ def moved_record() -> tuple[DecisionRecord, MemoryPast]:
 def as_earlier(record: DecisionRecord) -> DecisionRecord:
     """The record as versions wrote it that took a hidden trait for an absent one."""
     rows = np.frombuffer(record.vectors, dtype="<f4").reshape(-1, len(COLUMNS)).copy()
-    rows[:, INDEX["trait_plan"]] = -1
+    plans = rows[:, INDEX["trait_plan"]]
+    plans[np.isnan(plans)] = -1
     told = record.answer["consent"]
     consent = {**told, "features_masked": [name for name in told["features_masked"] if name != "trait_plan"]}
     seen = visible_by_purpose(record).items()
@@ -285,8 +287,23 @@ def as_earlier(record: DecisionRecord) -> DecisionRecord:
     )
 
 
-def test_a_hidden_trait_is_masked_and_replays_as_it_was_taken() -> None:
-    record, past = moved_record()
+def hidden_from_some() -> tuple[DecisionRecord, MemoryPast]:
+    """One action's purpose uses what is for service only, so it does not see the plan; the others do."""
+    partners = {**ACTIONS[0], "purpose": "partners", "content": {"en": "Meet our partners."}, "when": "true"}
+    uses = Purpose("partners", default={"US": True}, uses=("service",))
+    rules = msgspec.structs.replace(MOVED, purposes={**MOVED.purposes, "partners": uses})
+    where = Setting(catalogue([partners, *ACTIONS[1:]]), rules, PriorModel(), {})
+    record = decide(ask(view(history(), held((*GRANTS, "partners")))), where)
+    plans = np.frombuffer(record.vectors, dtype="<f4").reshape(-1, len(COLUMNS))[:, INDEX["trait_plan"]]
+    assert 0 < np.isnan(plans).sum() < len(plans)
+    return record, MemoryPast(where.catalogue, where.purposes)
+
+
+@pytest.mark.parametrize("made", [moved_record, hidden_from_some])
+def test_a_hidden_trait_is_masked_and_replays_as_it_was_taken(
+    made: Callable[[], tuple[DecisionRecord, MemoryPast]],
+) -> None:
+    record, past = made()
     assert "trait_plan" in record.answer["consent"]["features_masked"]
     for one in (record, as_earlier(record)):
         assert replay(one, past).identical

@@ -121,6 +121,23 @@ async def test_a_browser_that_opts_out_again_after_a_yes_is_heard(bed: Bed) -> N
     assert len(await bed.consents.history([ANN])) == rows
 
 
+async def test_a_browser_that_opts_out_again_is_heard_under_every_id_the_yes_covered(bed: Bed) -> None:
+    await linked(bed)
+    partition = bed.partition()
+
+    def page(minute: int) -> bytes:
+        seen = event("page", userId=None, anonymousId="cookie", minute=minute)
+        return record(msgspec.structs.replace(seen, browser=("marketing",)))
+
+    await partition.take(1, page(1))
+    assert (await statuses(bed))["marketing"] == "denied"
+    yes = event(minute=2, event=CONSENT_CHANGED, consent={"marketing": True})
+    await partition.take(2, record(msgspec.structs.replace(yes, explicit=True)))
+    assert (await statuses(bed))["marketing"] == "granted"
+    await partition.take(3, page(3))
+    assert (await statuses(bed))["marketing"] == "denied"
+
+
 async def test_at_the_same_moment_the_no_stands(bed: Bed) -> None:
     yes = event(event=CONSENT_CHANGED, messageId="yes", consent={"marketing": True})
     no = event(event=CONSENT_CHANGED, messageId="no", consent={"marketing": False})
