@@ -35,6 +35,7 @@ _DOCUMENT = msgspec.json.Decoder(ConsentDocument)
 _EXAMPLE = {"purposes": {"marketing": False}, "preferences": {"sms": {"all": False}}, "text_version": "2026-01"}
 SETTINGS = ("jurisdiction", "time_zone", "language", "frequency", "quiet_hours")
 MAX_TOPIC = 64
+_STALE = "the consent has changed since it was read; read it again and decide on what it says now"
 
 
 @router.get(
@@ -112,7 +113,7 @@ class Change:
         """Check, write under every member concerned, and answer what holds now."""
         with self._world.way.first():
             for _ in range(LOOKS):
-                # who answered since this was read may have made it a change that needs If-Match, or one against it
+                # who answered since this was read may have made it a change that needs If-Match
                 with contextlib.suppress(Stale):
                     return await self._carried_out(ref, asked, whole=whole)
         raise Problem(409, "consent_contested", "somebody else keeps changing this consent; read it and try again")
@@ -139,14 +140,20 @@ class Change:
     async def _write(
         self, written: Mapping[str, ConsentChange], subject: Subject, *, onto_read: bool
     ) -> dict[str, Held]:
-        """Raises `Stale` where it is to be written onto what was read, and somebody has answered since."""
+        """Raises `Stale` where it is to be written onto what was read, and somebody has answered since; a 412 where the
+        request said what it had read."""
         versions = {m: subject.held[m].version if m in subject.held else 0 for m in subject.members}
         told = Circumstances(
             who=self._key.name,
             jurisdiction=subject.consent.jurisdiction,
             expected=versions if onto_read else None,
         )
-        return await self._world.consents.write(written, told)
+        try:
+            return await self._world.consents.write(written, told)
+        except Stale as stale:
+            if self._if_match is None:
+                raise
+            raise Problem(412, "stale_version", _STALE) from stale
 
     def _wish(self, asked: ConsentPatch | ConsentDocument, purposes: dict[str, bool]) -> Wish:
         settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}
@@ -169,8 +176,7 @@ class Change:
             raise Problem(428, "precondition_required", message)
         tag = strong_tag(consent_answer(before))
         if not is_expected(self._if_match, tag):
-            message = "the consent has changed since it was read; read it again and decide on what it says now"
-            raise Problem(412, "stale_version", message, headers={"ETag": tag})
+            raise Problem(412, "stale_version", _STALE, headers={"ETag": tag})
 
     def _told(self, view: PersonView) -> Response:
         body = consent_answer(consent_of(view, self._policy, self._world.clock()))
