@@ -11,6 +11,7 @@ from api.schemas import IN_WORDS
 T = TypeVar("T")
 MAX_BODY = 64 * 1024
 MAX_DEPTH = 16
+_UNKNOWN_FIELD = "Object contains unknown field"
 _INT64 = 1 << 63
 
 
@@ -32,6 +33,9 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
+        if message.startswith(_UNKNOWN_FIELD):
+            # the field's name is the caller's text
+            message = "a field that is not known; /docs shows which are"
         message = next((words for pattern, words in IN_WORDS.items() if repr(pattern) in message), message)
         where = path.rstrip("`") or "$"
         raise Problem(422, "invalid_body", f"{message} at {where}", [{"path": where, "message": message}]) from error

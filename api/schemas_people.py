@@ -1,11 +1,13 @@
 """The bodies about people: profile, timeline, links, consent and outreach queues, as frozen structs. Knows nothing of
 routes or of who may see what."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from api.schemas import FREQUENCY, HOURS, Instant, Meta, Note, ProfileId, Reference
+
+Status = Literal["granted", "not_asked", "expired", "pending", "objected", "withdrawn", "denied"]
 
 
 class LookupAsk(msgspec.Struct, frozen=True):
@@ -140,7 +142,7 @@ class ConsentFields(msgspec.Struct, frozen=True):
     text_version: Annotated[str, Meta(max_length=128)] | None = None
 
 
-class ConsentPatch(ConsentFields, frozen=True):
+class ConsentPatch(ConsentFields, frozen=True, forbid_unknown_fields=True):
     """Answers that change; what is not named stays."""
 
     purposes: dict[str, bool] | None = None
@@ -149,13 +151,16 @@ class ConsentPatch(ConsentFields, frozen=True):
 class StatedAnswer(msgspec.Struct, frozen=True):
     """A purpose as `GET` shows it; only `status` counts."""
 
-    status: str
+    status: Status
 
 
-class ConsentDocument(ConsentFields, frozen=True):
-    """The whole document, purposes as yes/no or as `GET` shows them. An agreement it does not name is withdrawn."""
+class ConsentDocument(ConsentFields, frozen=True, forbid_unknown_fields=True):
+    """The whole document, purposes as yes/no or as `GET` shows them. An agreement it does not name is withdrawn.
+    `jurisdiction_rule` and `version` may stand as `GET` shows them, and say nothing."""
 
     purposes: dict[str, bool | StatedAnswer] | None = None
+    jurisdiction_rule: str | None = None
+    version: int | None = None
 
 
 class Said(msgspec.Struct, frozen=True):

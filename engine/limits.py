@@ -55,4 +55,9 @@ def loosened(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
         not any(now <= most and WINDOWS[longer] >= WINDOWS[window] for now, longer in kept)
         for most, window in at_most(before)
     )
-    return any(lifted) or not quiet_hours(before) <= quiet_hours(after)
+    return any(lifted) or not (quiet_hours(before) <= quiet_hours(after) and _zones(before) <= _zones(after))
+
+
+def _zones(settings: Mapping[str, str]) -> frozenset[str]:
+    """The stated zones: an hour that is quiet in one of them may be none without it."""
+    return frozenset(zone for zone in settings.get(TIME_ZONE, "").split(AND) if zone)

@@ -58,7 +58,8 @@ def carried_by(event: Event) -> Iterator[Carried]:
 
 class Wish(msgspec.Struct, frozen=True):
     """What somebody asks to change. `source` says who, `text_version` what they had read; `at` in ms, and `agreed`
-    where what they agree to was agreed earlier than it is handed in."""
+    where what they agree to was agreed earlier than it is handed in. With `anew` a no that was said before counts as
+    said again, so that nothing of in between stands against it."""
 
     source: str
     at: int
@@ -67,6 +68,7 @@ class Wish(msgspec.Struct, frozen=True):
     settings: dict[str, str] = {}
     text_version: str = ""
     agreed: int = 0
+    anew: bool = False
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -113,11 +115,13 @@ def _refuses(held: Held | None, purpose: str) -> bool:
 def _no(subject: Subject, purpose: str, wish: Wish) -> dict[str, Statement]:
     answer = subject.consent.answers[purpose]
     objects = answer.basis == LEGITIMATE_INTERESTS
-    status = OBJECTED if objects else WITHDRAWN if answer.status == GRANTED else DENIED
-    unchanged = answer.status in REFUSALS
+    said = [s for s in standing(subject.held, purpose) if s.status in REFUSALS]
+    before = max(said, key=lambda s: s.at).status if said else DENIED
+    status = OBJECTED if objects else WITHDRAWN if answer.status == GRANTED else before
     at = later(subject.held, purpose, wish.at)
     statement = Statement(status, at, wish.source, True, (), wish.text_version)
-    missing = [m for m in subject.members if not (unchanged and _refuses(subject.held.get(m), purpose))]
+    settled = answer.status in REFUSALS and not wish.anew
+    missing = [m for m in subject.members if not (settled and _refuses(subject.held.get(m), purpose))]
     return dict.fromkeys(missing, statement)
 
 
@@ -137,9 +141,10 @@ def changes(subject: Subject, wish: Wish) -> dict[str, ConsentChange]:
     Every purpose must be configured, and none that rests on a contract may be refused: the caller has checked.
     """
     statements = _statements(subject, wish)
-    settings = {k: v for k, v in wish.settings.items() if subject.consent.settings.get(k) != v}
+    settings = {k: v for k, v in wish.settings.items() if subject.consent.settings.get(k, "") != v}
+    known = subject.consent.preferences
     wanted = {
-        channel: {t: yes for t, yes in topics.items() if subject.consent.preferences.get(channel, {}).get(t) != yes}
+        channel: {t: y for t, y in topics.items() if known.get(channel, {}).get(t) != y or (wish.anew and not y)}
         for channel, topics in wish.preferences.items()
     }
     preferences = {channel: topics for channel, topics in wanted.items() if topics}
@@ -167,10 +172,11 @@ def _stands(held: Held, purpose: str, new: Statement) -> bool:
 
 def taken(held: Held, change: ConsentChange) -> Held:
     """What an identifier holds after a change, whenever it comes: an older statement replaces no newer one, at the same
-    moment a no stands. The very same value where nothing changes."""
+    moment a no stands. The very same value where nothing changes; a no to a channel carries no time, so it always does:
+    that it was said again must be on record."""
     statements = {p: s for p, s in change.statements.items() if not _stands(held, p, s)}
     preferences = {
-        channel: {t: yes for t, yes in topics.items() if held.preferences.get(channel, {}).get(t) is not yes}
+        channel: {t: yes for t, yes in topics.items() if not yes or held.preferences.get(channel, {}).get(t) is not yes}
         for channel, topics in change.preferences.items()
     }
     news = ConsentChange(

@@ -87,10 +87,4 @@ def stop_told(event: Event, jurisdiction: str) -> Circumstances:
 def stopped(stop: Stop, view: PersonView) -> dict[str, ConsentChange]:
     """What to write: the channel is off for the topic, under every identifier of the person and of the message."""
     change = ConsentChange(preferences={stop.channel: {stop.topic: False}})
-    members = dict.fromkeys((*view.members, *stop.identities))
-    return {m: change for m in members if not _is_off(view, m, stop)}
-
-
-def _is_off(view: PersonView, member: str, stop: Stop) -> bool:
-    held = view.held.get(member)
-    return held is not None and held.preferences.get(stop.channel, {}).get(stop.topic) is False
+    return dict.fromkeys((*view.members, *stop.identities), change)

@@ -3,6 +3,7 @@ widens needs to know what it changes. Which statement is written where, `engine.
 
 import contextlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -21,7 +22,8 @@ from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, Sta
 from api.serving import reference
 from api.stating import LOOKS, after, sends_gpc
 from engine.audit import CONSENT
-from engine.consent import CONTRACT, GRANTED, RESTRICTION, Consent, Held, Purposes, country_of
+from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
+from engine.limits import together
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
 from engine.signals import WAYS
 from engine.statement import Subject, Wish, agreed_to, answer_of, changes, outlook, replacing, widened
@@ -127,7 +129,7 @@ class Change:
         purposes = {**{p: False for p in self._opted_out if p in self._policy.purposes}, **purposes}
         _check_contract(purposes, self._policy)
         subject = Subject(view.members, view.held, consent)
-        written = changes(subject, self._wish(asked, purposes))
+        written = changes(subject, self._wish(asked, purposes, consent if whole else None))
         wanted = outlook(subject, written, self._policy, country_of(view.profile), self._world.clock())
         self._check_version(consent, wanted)
         onto_read = widened(consent, wanted) or agreed_to(written)
@@ -155,8 +157,14 @@ class Change:
                 raise
             raise Problem(412, "stale_version", _STALE) from stale
 
-    def _wish(self, asked: ConsentPatch | ConsentDocument, purposes: dict[str, bool]) -> Wish:
+    def _wish(self, asked: ConsentPatch | ConsentDocument, purposes: dict[str, bool], shown: Consent | None) -> Wish:
+        """What is asked for. Of a whole document, what it says as it was `shown` states nothing: neither a law that
+        follows from the country nor a no once more."""
         settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}
+        if "time_zone" in settings:
+            settings["time_zone"] = together(_zones(settings["time_zone"]))
+        if shown is not None and settings.get("jurisdiction") == shown.jurisdiction:
+            del settings["jurisdiction"]
         if asked.restricted is not None:
             settings[RESTRICTION] = "1" if asked.restricted else ""
         return Wish(
@@ -166,6 +174,7 @@ class Change:
             preferences=asked.preferences or {},
             settings=settings,
             text_version=asked.text_version or "",
+            anew=shown is None,
         )
 
     def _check_version(self, before: Consent, after: Consent) -> None:
@@ -184,7 +193,7 @@ class Change:
 
 
 def _answers(purposes: Mapping[str, bool | StatedAnswer], consent: Consent) -> dict[str, bool | None]:
-    """The answers asked for; a yes that is only handed back as it was shown is none."""
+    """The answers asked for; one that is only handed back as it was shown is none."""
     return {
         name: _stated(name, said, consent) if isinstance(said, StatedAnswer) else said
         for name, said in purposes.items()
@@ -193,7 +202,7 @@ def _answers(purposes: Mapping[str, bool | StatedAnswer], consent: Consent) -> d
 
 def _stated(name: str, said: StatedAnswer, consent: Consent) -> bool | None:
     now = consent.answers.get(name)
-    return None if now is not None and said.status == now.status == GRANTED else answer_of(said.status)
+    return None if now is not None and said.status == now.status else answer_of(said.status)
 
 
 def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument, policy: Purposes) -> None:
@@ -204,8 +213,21 @@ def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument
         raise Problem(400, "unknown_channel", f"the channels here are {', '.join(WAYS)}")
     if any(not topic or len(topic) > MAX_TOPIC for topics in preferences.values() for topic in topics):
         raise Problem(400, "invalid_topic", f"a topic has 1 to {MAX_TOPIC} characters; `all` stands for every topic")
-    if asked.time_zone is not None and not available_timezones().issuperset(asked.time_zone.split(",")):
-        raise Problem(400, "unknown_time_zone", "time_zone is a name of the IANA database, for example Europe/Berlin")
+    wrong = [n for n, zone in enumerate(_zones(asked.time_zone or ""), 1) if zone not in _zones_there_are()]
+    if asked.time_zone and wrong:
+        message = "time_zone is one or more names of the IANA database, for example Europe/Berlin,America/New_York"
+        raise Problem(
+            400, "unknown_time_zone", f"{message}; there is no zone of the name that stands at place {wrong[0]}"
+        )
+
+
+@cache
+def _zones_there_are() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _zones(said: str) -> list[str]:
+    return [zone.strip() for zone in said.split(",")]
 
 
 def _check_contract(purposes: Mapping[str, bool], policy: Purposes) -> None:

@@ -243,10 +243,10 @@ def _wish(here: Visit, form: Mapping[str, str]) -> Wish | None:
             return None
         # nothing may block a withdrawal, whatever its form carries
         read = shown if is_text_version(shown) else current
-        return Wish(USE, now, purposes={name: yes}, text_version=read)
+        return Wish(USE, now, purposes={name: yes}, text_version=read, anew=True)
     channel, _, topic = name.partition(":")
     if kind == "channel" and channel in REACHED_BY and topic:
-        return Wish(USE, now, preferences={channel: {topic: yes}})
+        return Wish(USE, now, preferences={channel: {topic: yes}}, anew=True)
     raise Problem(400, "unknown_choice", "the page has no such choice; open it again and use its buttons")
 
 

@@ -124,7 +124,7 @@ async def unsubscribe(request: Request, token: Token, world: WorldNow) -> Respon
 
     def said(subject: Subject) -> Mapping[str, ConsentChange]:
         wanted = {claim.channel: {claim.topic: False}}
-        return changes(subject, Wish(USE, world.clock(), preferences=wanted))
+        return changes(subject, Wish(USE, world.clock(), preferences=wanted, anew=True))
 
     await state(world, claim.identity, said, Circumstances(who="the person", how="one_click"))
     return tell(request, UNSUBSCRIBED, topic_words(request, claim.channel, claim.topic))

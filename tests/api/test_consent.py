@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api.answers import iso
+from engine.events import CONSENT_CHANGED
 from tests.api.seed import ANN, decide, grant
 from tests.api.world import AGENT, NOW, WRITE, Rig
 
@@ -103,9 +105,45 @@ async def test_an_unchanged_answer_is_no_statement(rig: Rig, client: httpx.Async
         assert (await client.patch(PATH, json=body)).status_code == 200
     assert rig.state.held == before
     await client.patch(PATH, json={"purposes": {"marketing": False}})
+    document = (await client.get(PATH)).json()
     refused = dict(rig.state.held)
-    await client.patch(PATH, json={"purposes": {"marketing": False}})
+    assert (await client.put(PATH, json=document)).json() == document
     assert rig.state.held == refused
+
+
+async def test_a_no_is_said_again_each_time_it_is_said(rig: Rig, client: httpx.AsyncClient) -> None:
+    """A yes that was said in between, and comes late, does not outlast it."""
+    await grant(client, "marketing")
+    for after in (0, 2000):
+        rig.clock.at += after
+        no = {"purposes": {"marketing": False}, "preferences": {"email": {"all": False}}}
+        assert status((await client.patch(PATH, json=no)).json(), "marketing") == "withdrawn"
+    rows = await rig.world.consents.history([rig.id_of(ANN)])
+    assert [row.change.preferences for row in rows if row.change][-2:] == [{"email": {"all": False}}] * 2
+    late = {"consent": {"categoryPreferences": {"marketing": True}}}
+    told = {"userId": "u-1", "event": CONSENT_CHANGED, "context": late, "timestamp": iso(rig.clock.at - 1000)}
+    rig.clock.at += 1000
+    await client.post("/v1/track", json=told, auth=(WRITE, ""))
+    assert status((await client.get(PATH)).json(), "marketing") == "withdrawn"
+
+
+async def test_a_document_as_it_was_read_states_nothing(rig: Rig, client: httpx.AsyncClient) -> None:
+    document = (await client.get(PATH)).json()
+    assert document["jurisdiction_rule"] != "stated"
+    assert (await client.put(PATH, json=document)).json() == document
+    assert rig.state.ledger == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"marketing": False}, {"purpose": {"marketing": False}}, {"frequncy": "1/7d"}, {"ann@example.org": 1}],
+)
+async def test_a_withdrawal_that_is_spelt_wrongly_is_refused(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    for answer in (await client.patch(PATH, json=body), await client.put(PATH, json=body)):
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_body")
+        assert not any(name in answer.text for name in body)
+    bogus = await client.put(PATH, json={"purposes": {"analytics": {"status": "bogus"}}})
+    assert bogus.status_code == 422
 
 
 async def test_a_purpose_on_contract_cannot_be_withdrawn(client: httpx.AsyncClient) -> None:
@@ -125,6 +163,7 @@ async def test_a_purpose_on_contract_cannot_be_withdrawn(client: httpx.AsyncClie
         ({"preferences": {"email": {"": False}}}, 400, "invalid_topic"),
         ({"time_zone": "Europe/Atlantis"}, 400, "unknown_time_zone"),
         ({"time_zone": "Europe/Berlin,"}, 400, "unknown_time_zone"),
+        ({"time_zone": "Europe/Berlin, Europe/Atlantis"}, 400, "unknown_time_zone"),
         ({"jurisdiction": "Atlantis"}, 422, "invalid_body"),
         ({"purposes": {"marketing": "perhaps"}}, 422, "invalid_body"),
         ({"purposes": []}, 422, "invalid_body"),
@@ -156,8 +195,10 @@ async def test_a_jurisdiction_that_opens_defaults_is_widening(client: httpx.Asyn
     stricter = await client.patch(PATH, json={"jurisdiction": "strict", "time_zone": "Europe/Berlin", "language": "de"})
     assert stricter.status_code == 200
     assert stricter.json()["time_zone"] == "Europe/Berlin"
-    both = await client.patch(PATH, json={"time_zone": "America/Denver,Europe/Berlin"})
+    both = await client.patch(PATH, json={"time_zone": "Europe/Berlin, America/Denver,Europe/Berlin"})
     assert both.json()["time_zone"] == "America/Denver,Europe/Berlin"
+    for fewer in ("Europe/Berlin", ""):
+        assert (await client.patch(PATH, json={"time_zone": fewer})).status_code == 428
     german = await decide(client, "email:ann@example.org")
     assert german["policy"]["languages"][0] == "de"
 

@@ -91,6 +91,18 @@ async def test_a_topic_that_was_refused_since_is_not_opened_again(
     assert (await client.get(CONSENT)).json()["preferences"] == {"email": {refused: False}}
 
 
+@pytest.mark.parametrize("no", [{"purposes": {"marketing": False}}, {"preferences": {"email": {"all": False}}}])
+async def test_a_no_said_again_since_outranks_the_link_as_well(
+    rig: Rig, client: httpx.AsyncClient, no: dict[str, Any]
+) -> None:
+    """It changes nothing of what holds, and is said all the same."""
+    await client.patch(CONSENT, json=no)
+    where = await ask(client, preferences={"email": ["news"]})
+    rig.clock.at += HOUR
+    await client.patch(CONSENT, json=no)
+    assert (await press(rig, where)).json()["code"] == "link_withdrawn"
+
+
 async def test_a_topic_refused_on_another_channel_is_another_matter(rig: Rig, client: httpx.AsyncClient) -> None:
     where = await ask(client, preferences={"email": ["newsletter"]})
     rig.clock.at += HOUR
