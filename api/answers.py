@@ -81,6 +81,10 @@ def _purposes(consent: Consent) -> dict[str, PurposeAnswer]:
     }
 
 
+def _consent(consent: Consent) -> ProfileConsent:
+    return ProfileConsent(_purposes(consent), consent.jurisdiction, consent.version, consent.restricted)
+
+
 def _identifiers(visible: Visible) -> list[IdentifierSeen]:
     return [IdentifierSeen(*visible.identifiers[m], m) for m in visible.members if m in visible.identifiers]
 
@@ -103,7 +107,7 @@ def profile_answer(seen: Seen, at: int) -> ProfileAnswer:
         signals=signals_by_name(visible, at),
         accounts={a: {n: t.value for n, t in traits.items()} for a, traits in sorted(visible.accounts.items())},
         issues=list(_issues(visible)),
-        consent=ProfileConsent(_purposes(seen.consent), seen.consent.jurisdiction, seen.consent.version),
+        consent=_consent(seen.consent),
         purposes=list(visible.purposes),
         masked=list(visible.masked),
         first_seen=_moment(visible.first),

@@ -150,7 +150,8 @@ def _objections(name: str, consent: Consent, policy: Purposes) -> list[str]:
 
 
 def channel_choices(consent: Consent, language: str) -> list[Choice]:
-    """Every channel as a whole, then each topic that was ever answered on it."""
+    """Every channel as a whole, then each topic that was ever answered on it. By none is anybody reached whose data is
+    restricted; the buttons follow what they said."""
     words = WORDS[language]
     return [
         _channel(consent, channel, topic, words)
@@ -162,13 +163,14 @@ def channel_choices(consent: Consent, language: str) -> list[Choice]:
 def _channel(consent: Consent, channel: str, topic: str, words: Words) -> Choice:
     reached, wished = consent.reaches(channel, topic), consent.preferences.get(channel, {}).get(topic, True)
     status = words.off_with_all if wished and not reached else words.reached[0 if reached else 1]
+    rests = consent.restricted and reached
     return Choice(
         kind="channel",
         name=f"{channel}:{topic}",
         label=_about(words, channel, topic),
         text="",
-        status=status,
-        allowed=reached,
+        status=f"{status} · {words.resting}" if rests else status,
+        allowed=reached and not rests,
         wanted="no" if wished else "yes",
         button=words.stop if wished else words.allow,
     )

@@ -34,11 +34,13 @@ class PurposeAnswer(msgspec.Struct, frozen=True):
 
 
 class ProfileConsent(msgspec.Struct, frozen=True):
-    """The consent as part of a profile."""
+    """The consent as part of a profile. Where `restricted`, the data is kept and used for none of the purposes, however
+    they stand: nothing of it is shown."""
 
     purposes: dict[str, PurposeAnswer]
     jurisdiction: str
     version: int
+    restricted: bool
 
 
 class TraitOrigin(msgspec.Struct, frozen=True):

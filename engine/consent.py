@@ -20,6 +20,7 @@ REFUSALS = frozenset({"denied", "withdrawn", "objected"})
 CONTRACT, LEGITIMATE_INTERESTS = "contract", "legitimate_interests"
 OBJECTED, EXPIRED = "objected", "expired"
 RESTRICTION = "restriction"
+IS_RESTRICTED = "the person's data is restricted"
 # what is held where the ledger's rows cannot be read: nobody said it, so it spreads to nobody and ends when they can
 CLOSED = "closed"
 DAY = 86_400_000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 
 from engine.catalog import Action, Catalogue, ContactPolicy, Exploration, Placement, instant
-from engine.consent import Consent, Visible
+from engine.consent import IS_RESTRICTED, Consent, Visible
 from engine.limits import WINDOWS
 from engine.profile import Contact
 from engine.quiet import is_quiet
@@ -114,7 +114,8 @@ def permitted(action: Action, placement: Placement, consent: Consent) -> Blocked
     if not consent.allows(action.purpose):
         answer = consent.answers.get(action.purpose)
         status = answer.status if answer else "not configured"
-        return Blocked(action.id, "consent", f"purpose {action.purpose} is {status}")
+        named = IS_RESTRICTED if consent.restricted else f"purpose {action.purpose} is {status}"
+        return Blocked(action.id, "consent", named)
     if placement.channel not in action.channels:
         return Blocked(action.id, "channel", f"not offered on {placement.channel}")
     if placement.contact and not consent.reaches(placement.channel, action.category):

@@ -30,8 +30,9 @@ class Sight(msgspec.Struct, frozen=True, eq=False):
 
 class Person(msgspec.Struct, frozen=True, eq=False):
     """One person at one moment (`at` in ms), with consent and the request's context. `reserved` are the approaches that
-    were promised and may still be made: they count as if they had been. `hides` is false of people out of records of
-    earlier versions, which showed a hidden trait as absent."""
+    were promised and may still be made: they count as if they had been. `hides` and `says_restricted` are false of
+    people out of records of earlier versions, which showed a hidden trait as absent, and gave the status of a purpose
+    where restricted data was the reason."""
 
     profile: Profile
     consent: Consent
@@ -40,6 +41,7 @@ class Person(msgspec.Struct, frozen=True, eq=False):
     at: int
     reserved: tuple[Contact, ...] = ()
     hides: bool = True
+    says_restricted: bool = True
 
 
 def bearing(policy: Purposes) -> frozenset[str]:
@@ -121,7 +123,7 @@ class Screened(msgspec.Struct, frozen=True, eq=False):
 def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hours: frozenset[int]) -> Screened:
     """Eligible, then permitted, then rested: the first rule that holds an action back is the one reported. `hours` are
     those of the person's zones."""
-    now = Moments(sights.person.at, hours)
+    now, consent = Moments(sights.person.at, hours), _said(sights.person)
     passed: list[tuple[Action, Sight]] = []
     blocked: list[Blocked] = []
     out = ineligible(catalogue, placement.id, lambda purpose: sights.of(purpose).facts, now.at)
@@ -129,15 +131,19 @@ def screen(sights: Sights, catalogue: Catalogue, placement: Placement, hours: fr
         sight = sights.of(action.purpose)
         held = (
             held_out
-            or permitted(action, placement, sights.person.consent)
+            or permitted(action, placement, consent)
             or rested(action, placement, sight.answers, catalogue.policy, now)
-            or as_wished(action, placement, sights.person.consent, sight.answers.contacts, now)
+            or as_wished(action, placement, consent, sight.answers.contacts, now)
         )
         if held is None:
             passed.append((action, sight))
         else:
             blocked.append(held)
     return Screened(tuple(a for a, _ in passed), tuple(s for _, s in passed), tuple(blocked))
+
+
+def _said(person: Person) -> Consent:
+    return person.consent if person.says_restricted else msgspec.structs.replace(person.consent, restricted=False)
 
 
 def segment_of(sights: Sights, catalogue: Catalogue) -> str:

@@ -3,7 +3,7 @@ Knows records and refusals; nothing of where either is kept."""
 
 from collections.abc import Callable, Mapping
 
-from engine.consent import RESTRICTION
+from engine.consent import IS_RESTRICTED, RESTRICTION
 from engine.records import DecisionRecord
 
 TRAINING = "model_training"
@@ -24,7 +24,7 @@ def permit_of(refused: Mapping[str, frozenset[str]]) -> Permit:
             return "model training not allowed when it was made"
         now = refused.get(record.profile_id, frozenset())
         if RESTRICTION in now:
-            return "the person's data is restricted"
+            return IS_RESTRICTED
         if TRAINING in now:
             return "model training withdrawn since"
         used = record.answer.get("consent", {}).get("purposes_used", ())

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from engine.consent import Answer, Consent, Purposes, Visible
+from engine.consent import IS_RESTRICTED, Answer, Consent, Purposes, Visible
 from engine.profile import Known, Profile, State, Trait
 from engine.records import DecisionRecord
 from features.compute import CrossCounts
@@ -18,7 +18,14 @@ def person_of(record: DecisionRecord, policy: Purposes) -> Person:
     views = {id(visible): visible for visible in visible_by_purpose(record).values()}
     profile = _profile(record, views.values())
     hides = not any(_hid_nothing(visible) for visible in views.values())
-    return Person(profile, consent_of(record), policy, record.context, record.at, record.reserved, hides)
+    person = Person(profile, consent_of(record), policy, record.context, record.at, record.reserved)
+    return msgspec.structs.replace(person, hides=hides, says_restricted=_said_restricted(record))
+
+
+def _said_restricted(record: DecisionRecord) -> bool:
+    """Whether what consent held back has the reason that this version gives where data is restricted; where it is not,
+    it makes no difference."""
+    return all(rule != "consent" or detail == IS_RESTRICTED for _, rule, detail in record.blocked)
 
 
 def _hid_nothing(visible: Visible) -> bool:

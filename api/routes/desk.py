@@ -64,7 +64,8 @@ def _name(person: ProfileAnswer) -> str:
     first = traits.get("name") or traits.get("first_name") or traits.get("firstName")
     last = traits.get("last_name") or traits.get("lastName") or ""
     found = f"{first} {last}".strip() if first else ""
-    return found or next((i.value for i in person.identifiers), "") or "Known, but nothing to show"
+    nothing = "Restricted" if person.consent.restricted else "Known, but nothing to show"
+    return found or next((i.value for i in person.identifiers), "") or nothing
 
 
 def _facts(person: ProfileAnswer) -> dict[str, Any]:

@@ -87,6 +87,20 @@ async def test_the_desk_shows_the_customer_through_the_gate(rig: Rig, page: http
     assert "family" in after
 
 
+async def test_the_desk_says_of_restricted_data_that_it_is(rig: Rig, page: httpx.AsyncClient) -> None:
+    token = {"X-CSRF-Token": await sign_in(page)}
+    async with rig.client(ADMIN) as admin:
+        await admin.patch(f"/v1/profiles/{ANN}/consent", json={"restricted": True})
+    part = (await page.post("/desk/customer", json={"profile": ANN}, headers=token)).text
+    assert "<h2>Restricted</h2>" in part
+    assert "The person's data is restricted." in part
+    assert "What has happened is not shown: the person&#39;s data is restricted." in part
+    assert 'class="yes"' not in part
+    part = (await page.post("/desk/actions", json={"profile": ANN}, headers=token)).text
+    assert "the person&#39;s data is restricted" in part
+    assert "is granted" not in part
+
+
 async def test_the_desk_decides_and_reports_with_its_session(rig: Rig, page: httpx.AsyncClient) -> None:
     token = {"X-CSRF-Token": await sign_in(page)}
     part = await page.post("/desk/actions", json={"profile": ANN, "context": {"reason": "billing"}}, headers=token)

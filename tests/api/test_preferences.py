@@ -116,6 +116,10 @@ async def test_restricted_data_is_said_to_rest_and_its_yes_can_be_taken_back(
     assert "not used while your data is restricted" in row(page, "Service")
     assert "You have not been asked" in row(page, "Advertising")
     assert "restricted" not in row(page, "Advertising")
+    assert "We may reach you this way · not used while your data is restricted" in row(page, "E-mail")
+    assert 'class="state yes"' not in page
+    page = await press(anybody, where, "Stop: E-mail")
+    assert row(page, "E-mail") == "E-mail We do not reach you this way Allow"
     page = await press(anybody, where, "Withdraw: Marketing")
     assert "You have withdrawn" in row(page, "Marketing")
     await change(rig, restricted=False)

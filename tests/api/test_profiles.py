@@ -52,6 +52,13 @@ async def test_a_reference_that_leads_nowhere_says_why(
         assert ref not in answer.text
 
 
+async def test_restricted_data_is_named_as_such_with_the_purposes(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"/v1/profiles/{ANN}")).json()["consent"]["restricted"] is False
+    await client.patch(f"/v1/profiles/{ANN}/consent", json={"restricted": True})
+    body = (await client.get(f"/v1/profiles/{ANN}")).json()
+    assert (body["consent"]["restricted"], body["traits"], body["identifiers"]) == (True, {}, [])
+
+
 async def test_traits_of_a_closed_purpose_stay_out_until_it_opens(client: httpx.AsyncClient) -> None:
     before = (await client.get(f"/v1/profiles/{ANN}")).json()
     assert "segment" not in before["traits"]

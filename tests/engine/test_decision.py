@@ -119,6 +119,13 @@ def test_consent_needs_purpose_and_channel(
     assert (found.rule if found else "") == rule
 
 
+@pytest.mark.parametrize("purpose", ["service", "marketing", "moonshine"])
+def test_restricted_data_is_the_reason_whatever_was_said_about_the_purpose(purpose: str) -> None:
+    found = permitted(action(purpose=purpose), PLACEMENT, consent(settings={"restriction": "1"}))
+    assert found is not None
+    assert (found.rule, found.detail) == ("consent", "the person's data is restricted")
+
+
 def test_the_cap_of_an_action_counts_its_own_approaches() -> None:
     visible = seen(outcome(1, "presented", START), outcome(2, "presented", START, "other"))
     capped = action(cap={"7d": 1})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.catalog import Catalogue
-from engine.consent import Purpose, Purposes
+from engine.consent import IS_RESTRICTED, Purpose, Purposes
 from engine.events import Event
 from engine.ports import PersonView, Stored
 from engine.profile import Contact, Fragment, fold
@@ -310,6 +310,24 @@ def test_a_hidden_trait_is_masked_and_replays_as_it_was_taken(
         rows = refolded_rows(one, [stored.fragment for stored in view(history()).stored], past)
         assert rows.astype("<f4").tobytes() == one.vectors
     assert as_earlier(record).vectors != record.vectors
+
+
+def test_a_decision_about_restricted_data_says_so_and_one_of_before_replays_with_what_it_said() -> None:
+    bare = [{**one, "when": "true"} for one in ACTIONS]
+    where = Setting(catalogue(bare), PURPOSES, PriorModel(), {})
+    past = MemoryPast(where.catalogue, where.purposes)
+    record = decide(ask(view(history(), held(restriction="1"))), where)
+    assert {(rule, detail) for _, rule, detail in record.blocked} >= {("consent", IS_RESTRICTED)}
+    assert replay(record, past).identical
+    purpose = {one["id"]: one["purpose"] for one in bare}
+    blocked = tuple(
+        (name, rule, f"purpose {purpose[name]} is granted" if rule == "consent" else detail)
+        for name, rule, detail in record.blocked
+    )
+    told = [{"action_id": name, "rule": rule, "detail": detail} for name, rule, detail in blocked]
+    earlier = resealed(record, blocked=blocked, answer={**record.answer, "blocked": told})
+    assert replay(earlier, past).identical
+    assert not replay(resealed(record, blocked=blocked), past).identical
 
 
 def served_beside() -> tuple[DecisionRecord, MemoryPast]:
