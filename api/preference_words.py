@@ -24,7 +24,7 @@ class Words(msgspec.Struct, frozen=True):
     held: str
     held_lead: str
     nothing: str
-    events: str
+    oldest: str
     history: str
     no_history: str
     rights: str
@@ -127,7 +127,7 @@ _EN = Words(
     held="What we keep about you",
     held_lead="Grouped by what it is used for.",
     nothing="We keep nothing under this address.",
-    events="events since",
+    oldest="The oldest of it is from",
     history="Your choices so far",
     no_history="You have made no choices yet.",
     rights="Your data",
@@ -208,7 +208,7 @@ _DE = Words(
     held="Was wir über Sie speichern",
     held_lead="Geordnet danach, wofür es verwendet wird.",
     nothing="Unter dieser Adresse speichern wir nichts.",
-    events="Ereignisse seit",
+    oldest="Das Älteste davon ist vom",
     history="Ihre bisherigen Entscheidungen",
     no_history="Sie haben noch nichts entschieden.",
     rights="Ihre Daten",

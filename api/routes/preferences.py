@@ -201,7 +201,6 @@ async def look(request: Request, here: Visiting) -> Response:
         "restricted": standing.now.restricted,
         "kept": kept(view, policy, here.language),
         "identifiers": known_as(view, here.language),
-        "count": view.profile.state.count,
         "first": dated(words, view.profile.state.first) if view.profile.state.count else "",
         "made": choices_made(await here.world.consents.history(view.members), here.language),
         "said": notices.get(request.query_params.get("said", ""), ""),

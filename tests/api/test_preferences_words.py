@@ -12,8 +12,8 @@ from engine.consent import RESTRICTION, Statement
 from engine.ledger import ERASURE, Draft, Head, Row, Saying, appended, proof_of
 from engine.ports import ConsentChange, Proof
 from engine.signals import REACHED_BY, RESPONSES
-from tests.api.seed import ANN, link, seed_history
-from tests.api.world import ADMIN, NOW, WRITE, Rig
+from tests.api.seed import ANN, decide, link, seed_history
+from tests.api.world import ADMIN, AGENT, NOW, WRITE, Rig
 
 SALT = b"sixteen bytes ..."
 SAID = ConsentChange(statements={"marketing": Statement("granted", NOW, "preferences")})
@@ -89,6 +89,25 @@ async def test_days_are_written_as_the_language_does(language: str, day: str) ->
     assert f'<span class="muted">· {day}</span>' in page
     assert f'<span class="muted">{day}, 14:13 UTC</span>' in page
     assert "2026-09" not in page
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", "Grouped by what it is used for. The oldest of it is from 21 September 2026."),
+        ("de", "Geordnet danach, wofür es verwendet wird. Das Älteste davon ist vom 21. September 2026."),
+    ],
+)
+async def test_how_many_events_are_kept_stands_in_one_place_and_no_look_at_the_desk_counts(
+    language: str, expected: str
+) -> None:
+    rig = Rig()
+    await identify(rig, plan="premium")
+    async with rig.client(AGENT) as client:
+        await decide(client)
+    page = await page_of(rig, language)
+    assert expected in page
+    assert f"<dt>{WORDS[language].signals['events']}</dt><dd>1</dd>" in page
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
