@@ -33,6 +33,9 @@ class Words(msgspec.Struct, frozen=True):
 
 UNSUBSCRIBE, UNSUBSCRIBED, OPT_IN = "unsubscribe", "unsubscribed", "opt_in"
 CONFIRMED, EXPIRED, WITHDRAWN, UNKNOWN = "confirmed", "expired", "withdrawn", "unknown"
+# what is stored of a link goes with the person, so one that was cut off and one of somebody erased look alike
+FORGOTTEN = "forgotten"
+_CUT, _CUT_DE = "Please use the whole link from the message.", "Bitte den ganzen Link verwenden."
 _WORDS: dict[str, dict[str, Words]] = {
     "en": {
         UNSUBSCRIBE: Words("Unsubscribe", "Press the button and we write to you no more about:", "Unsubscribe"),
@@ -41,7 +44,10 @@ _WORDS: dict[str, dict[str, Words]] = {
         CONFIRMED: Words("Thank you", "You have confirmed it. You can change your mind at any time."),
         EXPIRED: Words("This link has expired", "Nothing was changed. Please ask for a new one."),
         WITHDRAWN: Words("This link does not count any more", "You have said no since. Nothing was changed."),
-        UNKNOWN: Words("This link is not valid", "Please use the whole link from the message. Nothing was changed."),
+        UNKNOWN: Words("This link is not valid", f"{_CUT} Nothing was changed."),
+        FORGOTTEN: Words(
+            "This link is not valid", f"{_CUT} If your data was deleted since, it counts no more. Nothing was changed."
+        ),
     },
     "de": {
         UNSUBSCRIBE: Words("Abmelden", "Mit der Schaltfläche beenden Sie unsere Nachrichten zu:", "Abmelden"),
@@ -50,10 +56,14 @@ _WORDS: dict[str, dict[str, Words]] = {
         CONFIRMED: Words("Danke", "Sie haben bestätigt. Sie können es sich jederzeit anders überlegen."),
         EXPIRED: Words("Dieser Link ist abgelaufen", "Es wurde nichts geändert. Bitte fordern Sie einen neuen an."),
         WITHDRAWN: Words("Dieser Link gilt nicht mehr", "Sie haben seither Nein gesagt. Es wurde nichts geändert."),
-        UNKNOWN: Words("Dieser Link ist ungültig", "Bitte den ganzen Link verwenden. Es wurde nichts geändert."),
+        UNKNOWN: Words("Dieser Link ist ungültig", f"{_CUT_DE} Es wurde nichts geändert."),
+        FORGOTTEN: Words(
+            "Dieser Link ist ungültig",
+            f"{_CUT_DE} Wurden Ihre Daten seither gelöscht, gilt er nicht mehr. Es wurde nichts geändert.",
+        ),
     },
 }  # fmt: skip
-STATUSES = {EXPIRED: 410, WITHDRAWN: 410, UNKNOWN: 404}
+STATUSES = {EXPIRED: 410, WITHDRAWN: 410, UNKNOWN: 404, FORGOTTEN: 404}
 _EVERYTHING = {"en": "everything", "de": "alles"}
 
 

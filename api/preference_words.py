@@ -46,6 +46,8 @@ class Words(msgspec.Struct, frozen=True):
     language: str
     expired: str
     expired_lead: str
+    gone: str
+    gone_lead: str
     unknown: str
     unknown_lead: str
     away: str
@@ -149,6 +151,8 @@ _EN = Words(
     language="Language",
     expired="This link has expired",
     expired_lead="For your safety links hold for a limited time only. Please ask for a new one. Nothing was changed.",
+    gone="Your data was deleted",
+    gone_lead="What this link showed was deleted, so it opens nothing any more. Nothing was changed.",
     unknown="This link is not valid",
     unknown_lead="Please use the whole link from the message. Nothing was changed.",
     away="This is not possible just now",
@@ -230,6 +234,8 @@ _DE = Words(
     language="Sprache",
     expired="Dieser Link ist abgelaufen",
     expired_lead="Links gelten nur begrenzte Zeit. Bitte fordern Sie einen neuen an. Es wurde nichts geändert.",
+    gone="Ihre Daten wurden gelöscht",
+    gone_lead="Was dieser Link zeigte, wurde gelöscht; er öffnet nichts mehr. Es wurde nichts geändert.",
     unknown="Dieser Link ist ungültig",
     unknown_lead="Bitte verwenden Sie den ganzen Link aus der Nachricht. Es wurde nichts geändert.",
     away="Das geht gerade nicht",

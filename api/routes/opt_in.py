@@ -15,8 +15,8 @@ from api.errors import Problem
 from api.link_pages import (
     CONFIRMED,
     EXPIRED,
+    FORGOTTEN,
     OPT_IN,
-    UNKNOWN,
     WITHDRAWN,
     ask,
     form_field,
@@ -133,7 +133,7 @@ async def look(request: Request, token: Token, world: WorldNow) -> Response:
     """A page with a button. Mail scanners open every link, so this confirms nothing."""
     link = await _found(world, token)
     if link is None:
-        return tell(request, UNKNOWN)
+        return tell(request, FORGOTTEN)
     if link.state != opt_in.PENDING:
         return tell(request, _PAGES[link.state])
     return ask(request, OPT_IN, _words(request, link.wanted, world.now.purposes), (FIELD, VALUE))
@@ -152,9 +152,10 @@ async def confirm(request: Request, token: Token, world: WorldNow) -> Response:
         raise Problem(400, "not_confirmed", f"send {FIELD}={VALUE} as a form; opening the link shows a button for it")
     link = await _found(world, token)
     if is_read(request) and (link is None or link.state in (opt_in.EXPIRED, opt_in.WITHDRAWN)):
-        return tell(request, UNKNOWN if link is None else _PAGES[link.state])
+        return tell(request, FORGOTTEN if link is None else _PAGES[link.state])
     if link is None:
-        raise Problem(404, "unknown_link", "this is no link of ours; use it whole, as the message has it")
+        text = "no link of ours, or of somebody erased since; use it whole, as the message has it"
+        raise Problem(404, "unknown_link", text)
     if link.state in (opt_in.EXPIRED, opt_in.WITHDRAWN):
         raise Problem(410, f"link_{link.state}", "the link does not count any more; ask for a new one")
     if link.state == opt_in.PENDING:

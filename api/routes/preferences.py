@@ -116,6 +116,8 @@ def _told(problem: Problem, words: Words) -> dict[str, Any]:
         return {"heading": words.unknown, "text": words.unknown_lead}
     if problem.code == "link_expired":
         return {"heading": words.expired, "text": words.expired_lead}
+    if problem.code == "erased":
+        return {"heading": words.gone, "text": words.gone_lead}
     if problem.code == "basis_contract":
         return {"heading": words.misread, "text": words.contract, "back": True}
     if problem.status >= 500:
@@ -169,7 +171,7 @@ class Visit:
         holder = self.holder()
         view = await self.world.people.person(holder.identity)
         if erased_at(view, holder.identity) > holder.made:
-            raise Problem(410, "link_expired", "the person this link was made for was erased; ask for a new one")
+            raise Problem(410, "erased", "the person this link was made for was erased; it opens nothing any more")
         return view
 
     def page(self, name: str, values: Mapping[str, Any]) -> Response:

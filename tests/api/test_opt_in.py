@@ -194,6 +194,7 @@ async def test_people_read_pages_also_about_what_did_not_work(
         page = await anybody.post(where, data={"confirm": "yes"}, headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.status_code == status
     assert page.headers["content-type"].startswith("text/html")
+    assert ("If your data was deleted since" in page.text) == (status == 404)
 
 
 async def test_a_topic_refused_while_the_button_is_pressed_is_not_opened(

@@ -229,6 +229,8 @@ async def test_a_link_of_before_an_erasure_shows_nobody_who_came_after(rig: Rig,
     for part in ("", "/data", "/deletion"):
         answer = await anybody.get(f"{where}{part}")
         assert answer.status_code == 410
+        assert "Your data was deleted" in answer.text
+        assert "expired" not in answer.text
         assert "Somebody Else" not in answer.text
     assert (await anybody.post(f"{where}/deletion")).status_code == 410
     choice = {"kind": "channel", "name": "email:all", "wanted": "no"}

@@ -129,6 +129,7 @@ def test_both_languages_have_the_same_words() -> None:
     for words, nothing in ((english, "Nothing was changed."), (german, "Es wurde nichts geändert.")):
         assert words.expired_lead.endswith(nothing)
         assert words.unknown_lead.endswith(nothing)
+        assert words.gone_lead.endswith(nothing)
 
 
 def rows_of(*said: tuple[str, ConsentChange], erased: int = 0) -> list[Proof]:
