@@ -109,7 +109,8 @@ async def read_permalink(request: Request, decision_id: str, world: WorldNow) ->
     try:
         await refuse_erased(world, decision_id)
     except Problem as gone:
-        return render("problem.html", {**values, "title": "Erased", "text": str(gone)}, gone.status)
+        text = "The person this decision was about was erased. Nothing of it is kept."
+        return render("problem.html", {**values, "title": "Erased", "text": text}, gone.status)
     record = await recorded(world, decision_id)
     if record is None:
         text = "No decision has this id. Ids are kept exactly as the API gave them."

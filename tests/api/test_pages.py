@@ -198,6 +198,16 @@ async def test_an_unknown_decision_has_a_page_of_its_own(page: httpx.AsyncClient
     assert "No such decision" in answer.text
 
 
+async def test_a_decision_about_somebody_erased_has_one_too(page: httpx.AsyncClient, rig: Rig) -> None:
+    async with rig.client(ADMIN) as admin:
+        made = (await decide(admin))["decision_id"]
+        await admin.delete(f"/v1/profiles/{ANN}")
+    await sign_in(page)
+    answer = await page.get(f"/decision/{made}")
+    assert answer.status_code == 410
+    assert "The person this decision was about was erased. Nothing of it is kept." in answer.text
+
+
 async def test_the_console_names_what_serves_and_what_is_wrong(rig: Rig, page: httpx.AsyncClient) -> None:
     await sign_in(page, ADMIN, "/console")
     rig.health.found["kafka"] = "does not answer"
