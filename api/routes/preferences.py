@@ -53,6 +53,8 @@ Token = Annotated[str, Path(max_length=1024)]
 USE = "preferences"
 THE_PERSON = "the person"
 LONGEST_FIELD = 200
+# whoever opens the page again later has changed nothing then
+NEWS_MS, MOST_DIGITS = 60_000, 15
 TO_KEEP_PRIVATE = {name: HEADERS[name] for name in ("Cache-Control", "Referrer-Policy", "X-Content-Type-Options")}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -177,10 +179,19 @@ class Visit:
     def page(self, name: str, values: Mapping[str, Any]) -> Response:
         return _page(self._request, name, values)
 
-    def on_to(self, part: str = "", **query: str) -> Response:
-        """After a change a page by GET, so that reloading it repeats nothing."""
-        asked = "".join(f"&{name}={value}" for name, value in query.items())
-        return RedirectResponse(f"/preferences/{self.token}{part}?lang={self.language}{asked}", 303, TO_KEEP_PRIVATE)
+    def on_to(self, part: str = "", said: str = "") -> Response:
+        """After a change a page by GET, so that reloading it repeats nothing; `said` is what the page says of it."""
+        news = f"&at={self.world.clock()}&said={said}" if said else ""
+        return RedirectResponse(f"/preferences/{self.token}{part}?lang={self.language}{news}", 303, TO_KEEP_PRIVATE)
+
+    def news(self) -> str:
+        """What became of the button that led here, as long as it is new."""
+        words, query = WORDS[self.language], self._request.query_params
+        at = query.get("at", "")
+        if not at.isdecimal() or len(at) > MOST_DIGITS or abs(self.world.clock() - int(at)) > NEWS_MS:
+            return ""
+        notices = {"saved": words.saved, "contested": words.contested, "changed": words.changed}
+        return notices.get(query.get("said", ""), "")
 
 
 def visit(request: Request, token: Token, world: WorldNow) -> Visit:
@@ -191,12 +202,11 @@ Visiting = Annotated[Visit, Depends(visit)]
 
 
 @pages.get("/preferences/{token}")
-async def look(request: Request, here: Visiting) -> Response:
+async def look(here: Visiting) -> Response:
     """The page itself. Looking changes nothing."""
     view = await here.person()
     policy, words = here.world.now.purposes, WORDS[here.language]
     standing = standing_of(view, policy, here.world.clock())
-    notices = {"saved": words.saved, "contested": words.contested, "changed": words.changed}
     values = {
         "purposes": purpose_choices(standing, policy, here.language),
         "channels": channel_choices(standing.now, here.language),
@@ -205,7 +215,7 @@ async def look(request: Request, here: Visiting) -> Response:
         "identifiers": known_as(view, here.language),
         "first": dated(words, view.profile.state.first) if view.profile.state.count else "",
         "made": choices_made(await here.world.consents.history(view.members), here.language),
-        "said": notices.get(request.query_params.get("said", ""), ""),
+        "said": here.news(),
     }
     return here.page("centre", values)
 

@@ -66,6 +66,20 @@ async def test_a_yes_names_the_text_that_stood_beside_its_button(rig: Rig, anybo
     assert statement.text_version == text_version(rig.configuration.current.purposes, "marketing", "de")
 
 
+async def test_what_was_saved_is_said_while_it_is_new_and_not_when_the_page_is_opened_again_later(
+    rig: Rig, anybody: httpx.AsyncClient
+) -> None:
+    where = f"{await link(rig)}?lang=en"
+    answer = await anybody.post(where, data=buttons((await anybody.get(where)).text)["Stop: E-mail"])
+    place = answer.headers["location"]
+    assert "Saved. It holds from now on." in (await anybody.get(place)).text
+    rig.clock.at += 61_000
+    assert "Saved" not in (await anybody.get(place)).text
+    for at in ("", "&at=", "&at=soon", f"&at={'9' * 5000}", "&at=-1", "&at=%C2%B2"):
+        answer = await anybody.get(f"{where}&said=saved{at}")
+        assert (answer.status_code, "Saved" in answer.text) == (200, False)
+
+
 async def test_a_yes_to_a_text_that_has_changed_since_is_not_written(rig: Rig, anybody: httpx.AsyncClient) -> None:
     where = await link(rig)
     fields = buttons((await anybody.get(where)).text)["Agree: Marketing"]

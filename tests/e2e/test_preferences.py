@@ -138,7 +138,7 @@ def test_axe_finds_nothing(rig: Rig, url: str, browser: Browser, language: str, 
     opened, place = context.new_page(), aside(link(rig))
 
     def look(part: str, said: str = "") -> None:
-        opened.goto(f"{place}{part}?lang={language}&said={said}")
+        opened.goto(f"{place}{part}?lang={language}&at={rig.clock()}&said={said}")
         assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
         opened.add_script_tag(path=str(AXE))
         assert opened.evaluate(RUN_AXE) == []
