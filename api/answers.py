@@ -18,7 +18,7 @@ from api.schemas_people import (
 )
 from engine.consent import Consent, Purposes, Visible, country_of, resolve, reveal
 from engine.ports import ApiKey, PersonView
-from engine.profile import Moment
+from engine.timeline import Moment
 from features.compute import signals_by_name
 
 EVERYTHING = "*"

@@ -9,8 +9,9 @@ import msgspec
 from engine.jurisdiction import Controller, Jurisdiction
 from engine.limits import NARROWING, together
 from engine.parts import EVENT_PURPOSES, KIND_PURPOSES, LATEST_PURPOSE, signal_purpose
-from engine.profile import Contact, Issue, Moment, Profile, Trait
+from engine.profile import Contact, Issue, Profile, Trait
 from engine.signals import Signal
+from engine.timeline import Moment
 
 GRANTED, DENIED, NOT_ASKED = "granted", "denied", "not_asked"
 _STRICTNESS = {"granted": 0, "not_asked": 1, "expired": 2, "pending": 3, "objected": 4, "withdrawn": 5, "denied": 6}

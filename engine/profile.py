@@ -1,7 +1,6 @@
 """A fragment is the fold of the events of one home; a profile is the merge of a person's fragments. Knows nothing of
 who may see it, of storage or of links: which fragments belong together is told to it."""
 
-from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import chain
@@ -14,19 +13,16 @@ from engine.identifiers import RESERVED
 from engine.outcome import contact_of
 from engine.seen import is_duplicate, remember
 from engine.signals import DAY, Signal, categories_of, combine, observe, single
+from engine.timeline import LONGEST_NAME, Moment, lengthen, lined_up, moment_of
 
-TIMELINE_SIZE = 50
 V = TypeVar("V")
 CONTACT_AGE = 30 * DAY
 CONTACTS_SIZE = 500
 ISSUES_SIZE = 200
 IDENTIFIERS_SIZE = 1000
-LONGEST_NAME = 80
 LINK_KINDS = frozenset({"link", "unlink", "unsure"})
 NAMED_ONLY = 1 << 53
-_PLAIN = (str, int, float)
 ISSUE_EVENTS = {"Issue Opened": True, "Ticket Created": True, "Issue Resolved": False, "Ticket Resolved": False}
-_DETAILS = ("channel", "topic", "category", "value", "total", "revenue", "currency", "action_id", "title", "issueId")
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -45,16 +41,6 @@ class Trait(msgspec.Struct, frozen=True, array_like=True):
     at: int
     message_id: str
     source: str = ""
-
-
-class Moment(msgspec.Struct, frozen=True, array_like=True):
-    """One line of the timeline."""
-
-    at: int
-    message_id: str
-    kind: str
-    name: str
-    detail: dict[str, Any]
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -180,20 +166,6 @@ def _contacts(into: tuple[Contact, ...], more: tuple[Contact, ...]) -> tuple[Con
     return tuple(c for c in everything if c.at >= oldest)
 
 
-def _moment_order(moment: Moment) -> tuple[int, str, str, str, bytes]:
-    return moment.at, moment.message_id, moment.kind, moment.name, msgspec.msgpack.encode(moment.detail)
-
-
-def _timeline(into: tuple[Moment, ...], more: tuple[Moment, ...]) -> tuple[Moment, ...]:
-    """The newest 50 of both, in order; nearly always one moment comes to the end of many."""
-    if len(more) != 1:
-        return tuple(sorted((*into, *more), key=_moment_order)[-TIMELINE_SIZE:])
-    if not into or into[-1].at < more[0].at:
-        return (*into[1 - TIMELINE_SIZE :], *more)
-    place = bisect(into, _moment_order(more[0]), key=_moment_order)
-    return (*into[:place], *more, *into[place:])[-TIMELINE_SIZE:]
-
-
 def _last_times(into: dict[str, int], more: Mapping[str, int]) -> dict[str, int]:
     return {**into, **{name: max(at, into.get(name, at)) for name, at in more.items()}}
 
@@ -215,7 +187,7 @@ def join(left: State, right: State) -> State:
         latest=_joined(left.latest, right.latest, newest),
         issues=_joined(left.issues, right.issues, _issues),
         contacts=_contacts(left.contacts, right.contacts),
-        timeline=_timeline(left.timeline, right.timeline),
+        timeline=lengthen(left.timeline, right.timeline),
         declines=_joined(left.declines, right.declines, _last_times),
     )
 
@@ -272,11 +244,6 @@ def _declined(event: Event) -> dict[str, int]:
     return {action: event.at}
 
 
-def _detail(properties: Mapping[str, Any]) -> dict[str, Any]:
-    kept = [(name, properties[name]) for name in _DETAILS if name in properties]
-    return {n: v[:LONGEST_NAME] if isinstance(v, str) else v for n, v in kept if isinstance(v, _PLAIN)}
-
-
 def unit(event: Event) -> State:
     """The state of one event alone; folding is joining with it.
 
@@ -288,7 +255,6 @@ def unit(event: Event) -> State:
             identifiers={i.id: Known(i.type, i.value, NAMED_ONLY) for i in event.identifiers if i.value != i.id}
         )
     contact = contact_of(event)
-    shown = (event.name or event.kind)[:LONGEST_NAME]
     return State(
         count=1,
         first=event.at,
@@ -300,7 +266,7 @@ def unit(event: Event) -> State:
         latest=_latest(event),
         issues=_issue(event),
         contacts=() if contact is None else (Contact(event.at, event.message_id, *contact),),
-        timeline=(Moment(event.at, event.message_id, event.kind, shown, _detail(event.properties)),),
+        timeline=(moment_of(event),),
         declines=_declined(event),
     )
 
@@ -338,13 +304,5 @@ def gathered(states: Sequence[State]) -> State:
     if not joined.count:
         return joined
     contacts = _contacts((), tuple(c for state in states for c in state.contacts))
-    return msgspec.structs.replace(joined, timeline=_newest_of(states), contacts=contacts)
-
-
-def _newest_of(states: Sequence[State]) -> tuple[Moment, ...]:
-    """The newest 50 moments: found by time alone, then ordered among those that can be."""
-    moments = [moment for state in states for moment in state.timeline]
-    if len(moments) > TIMELINE_SIZE:
-        oldest = sorted(moment.at for moment in moments)[-TIMELINE_SIZE]
-        moments = [moment for moment in moments if moment.at >= oldest]
-    return tuple(sorted(moments, key=_moment_order)[-TIMELINE_SIZE:])
+    timeline = lined_up([moment for state in states for moment in state.timeline])
+    return msgspec.structs.replace(joined, timeline=timeline, contacts=contacts)

@@ -108,7 +108,8 @@ async def read_events(
     limit: Annotated[int, Query(ge=1, le=200, examples=[20])] = 50,
     cursor: Annotated[str | None, Query(max_length=1024, description="`next` of the previous page")] = None,
 ) -> Response:
-    """The latest events of the person that the key's purposes and the person's consent let through."""
+    """The latest events of the person that the key's purposes and the person's consent let through: of the newest 50
+    things the customer did or was told, and of the newest 10 decisions and exposures, which push none of these out."""
     seen = await seen_by(world, key, ref)
     noted(world, key, EVENTS, seen.view.profile_id)
     events, following = timeline_page(seen.visible.timeline, place_in(cursor) if cursor else None, limit)

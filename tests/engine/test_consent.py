@@ -25,8 +25,9 @@ from engine.consent import (
 )
 from engine.events import Event
 from engine.parts import EVENT_PURPOSES, KIND_PURPOSES, signal_purpose
-from engine.profile import Fragment, Moment, Profile, State, merge
+from engine.profile import Fragment, Profile, State, merge
 from engine.signals import observe
+from engine.timeline import Moment
 from tests.strategies import ANN, EMAIL, START, folded
 
 POLICY = Purposes(

@@ -123,6 +123,16 @@ def test_the_latest_choice_is_remembered() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["decision", "exposure"])
+def test_our_own_decisions_push_nothing_out_of_the_timeline(kind: str) -> None:
+    happened = [event(n, "track", "Order Completed", at=START + n) for n in range(60)]
+    ours = [event(n, kind, "agent_desktop", at=START + n) for n in range(100, 160)]
+    kept = folded([*happened, *ours]).state.timeline
+    assert [moment.at - START for moment in kept] == [*range(10, 60), *range(150, 160)]
+    assert folded([*ours, *happened]).state.timeline == kept
+    assert gathered([folded([one]).state for one in (*happened, *ours)]).timeline == kept
+
+
 def test_the_timeline_is_short_in_every_direction() -> None:
     wordy = event(1, "track", "x" * 500, properties={"topic": "y" * 500, "secret": "z", "value": 3, "channel": ["no"]})
     [moment] = folded([wordy]).state.timeline

@@ -131,7 +131,7 @@ def test_a_window_closes_after_its_length() -> None:
 
 
 # Another digest means that what is stored is not what would be folded now: give the fold its next number, add a line.
-FOLDED = {"1": "a43ca22043fc0a48", "2": "5e2b23d41d9174df"}
+FOLDED = {"1": "b84251fd1586079a", "2": "da765cfa48d6d303"}
 
 
 def test_another_fold_has_another_number() -> None:
@@ -145,6 +145,7 @@ def test_another_fold_has_another_number() -> None:
         event(6, "outcome", ANN, name="declined", action_id="a", category="tv", at=START + 50),
         event(7, "outcome", ANN, name="presented", action_id="a", channel="voice", at=START + 60),
         event(8, "link", ANN, EMAIL, reason="asked", at=START + 70),
+        *(event(number, "decision", name="agent_desktop", at=START + number) for number in range(80, 95)),
     ]
     folded = replay(told, RULES)[ANN.id]
     # the last bit of a power is the machine's, not the fold's
