@@ -95,6 +95,12 @@ def _issues(visible: Visible) -> Iterator[OpenIssue]:
             yield OpenIssue(name, issue.topic, iso(issue.at))
 
 
+def _without_category(masked: str) -> str:
+    """What somebody looks at is what is held back: a pair signal is named by its family alone."""
+    family, at_sign, _ = masked.partition("@")
+    return f"{family}@…" if at_sign and masked.startswith("signal:") else masked
+
+
 def profile_answer(seen: Seen, at: int) -> ProfileAnswer:
     """A profile as `GET /v1/profiles/{ref}` shows it; signals are brought to `at` (ms)."""
     visible = seen.visible
@@ -109,7 +115,7 @@ def profile_answer(seen: Seen, at: int) -> ProfileAnswer:
         issues=list(_issues(visible)),
         consent=_consent(seen.consent),
         purposes=list(visible.purposes),
-        masked=list(visible.masked),
+        masked=list(dict.fromkeys(map(_without_category, visible.masked))),
         first_seen=_moment(visible.first),
         updated_at=_moment(seen.view.applied),
     )

@@ -62,7 +62,8 @@ class OpenIssue(msgspec.Struct, frozen=True):
 
 
 class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A person as far as the caller's purposes and the person's consent reach; `masked` names what was held back."""
+    """A person as far as the caller's purposes and the person's consent reach; `masked` names what was held back, and
+    signals by category once for all categories (`signal:views@…`)."""
 
     profile_id: ProfileId
     version: str

@@ -68,6 +68,19 @@ async def test_traits_of_a_closed_purpose_stay_out_until_it_opens(client: httpx.
     assert after["traits"]["segment"] == "family"
 
 
+async def test_what_is_masked_does_not_say_by_which_category(rig: Rig, client: httpx.AsyncClient) -> None:
+    async with rig.client() as writer:
+        for category in ("hiv_meds", "a@b"):
+            viewed = {"userId": "u-1", "event": "Product Viewed", "properties": {"category": category}}
+            await writer.post("/v1/track", json=viewed, auth=(WRITE, ""))
+    masked = (await client.get(f"/v1/profiles/{ANN}")).json()["masked"]
+    assert [name for name in masked if "@" in name] == ["signal:purchases@…", "signal:views@…"]
+    assert masked == sorted(set(masked))
+    assert "signal:product_views" in masked
+    await grant(client, "personalization")
+    assert not [name for name in (await client.get(f"/v1/profiles/{ANN}")).json()["masked"] if "@" in name]
+
+
 async def test_a_key_sees_what_its_purposes_reach(rig: Rig, client: httpx.AsyncClient) -> None:
     await grant(client, "personalization", "analytics")
     async with rig.client("preference-key") as narrow, rig.client(AGENT) as agent:
