@@ -14,6 +14,7 @@ from engine.identity import Conflict, Edge, Pair
 from engine.profile import Contact, Fragment, Profile, merge
 from engine.records import DecisionRecord, Position
 from engine.reservation import Reserved, Taking
+from engine.timeline import OWN_KINDS
 
 _SORTED = msgspec.msgpack.Encoder(order="sorted")
 
@@ -49,6 +50,13 @@ class PersonView(msgspec.Struct, frozen=True):
     @property
     def known(self) -> bool:
         return any(stored.fragment.state.count for stored in self.stored)
+
+    @property
+    def met(self) -> bool:
+        """Whether anything but our own decisions and exposures is stored: that we once looked makes nobody known."""
+        states = [stored.fragment.state for stored in self.stored]
+        # a fold of before kept decisions alone; whatever else happened has left a signal, if not a line
+        return any(s.signals or not all(line.kind in OWN_KINDS for line in s.timeline) for s in states)
 
     @property
     def generation(self) -> tuple[int, int, int]:

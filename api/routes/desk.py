@@ -93,7 +93,7 @@ async def show_customer(request: Request, key: Agent, world: WorldNow) -> Respon
     """Profile, consent and timeline as a part of the page."""
     ask = await read_json(request, _LOOKUP)
     view = await world.people.person(reference(world, ask.profile).id)
-    if not view.known:
+    if not view.met:
         return render("desk/stranger.html", {"ref": view.profile_id})
     noted(world, key, DESK, view.profile_id)
     seen: Seen = look(view, key, world.now.purposes, world.clock())

@@ -61,7 +61,7 @@ async def seen_by(world: World, key: ApiKey, ref: str, at: int | None = None) ->
     if at is not None:
         return await _seen_then(world, key, identity, at)
     view = await world.people.person(identity)
-    if not view.known:
+    if not view.met:
         message = "nobody is known under this reference; it is normalised as events are, so check its type and spelling"
         raise Problem(404, "unknown_profile", message)
     return look(view, key, world.now.purposes, world.clock())
@@ -69,7 +69,7 @@ async def seen_by(world: World, key: ApiKey, ref: str, at: int | None = None) ->
 
 async def _seen_then(world: World, key: ApiKey, identity: str, at: int) -> Seen:
     then = await world.history.person_at(identity, at)
-    if not then.known:
+    if not then.met:
         raise Problem(404, "unknown_profile", "nobody was known under this reference by then; try a later time")
     today = await world.people.people([identity, *then.members])
     return look_back(then, today, key, world.now.purposes, world.clock())

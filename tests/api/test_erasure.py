@@ -52,6 +52,24 @@ async def test_an_erased_person_is_gone_under_every_identifier() -> None:
         assert job["erased_before"] > job["requested_at"]
 
 
+async def test_a_look_at_the_desk_makes_nobody_known() -> None:
+    rig = Rig()
+    await seed(rig)
+    async with rig.client(ADMIN) as client:
+        await erase(client)
+        rig.clock.at += MARGIN_MS + 1
+        for ref in (ANN, "user_id:never-seen"):
+            await client.post("/desk/actions", json={"profile": ref}, headers={"X-API-Key": AGENT})
+            assert rig.state.view(rig.id_of(ref)).known
+            for at in ({}, {"at": rig.clock.at}):
+                assert (await client.get(f"/v1/profiles/{ref}", params=at)).status_code == 404
+            shown = await client.post("/desk/customer", json={"profile": ref})
+            assert "Somebody new" in shown.text
+            # the decision is kept, so it can be exported and erased
+            assert (await client.get(f"/v1/profiles/{ref}/export")).status_code == 200
+            await erase(client, ref)
+
+
 async def test_the_certificate_names_stores_and_holds_ids_only() -> None:
     rig = Rig()
     await seed(rig)

@@ -8,6 +8,7 @@ from hypothesis import given
 
 from engine.events import Event
 from engine.identifiers import RESERVED, Identifier
+from engine.ports import PersonView, Stored
 from engine.profile import (
     CONTACT_AGE,
     CONTACTS_SIZE,
@@ -21,6 +22,7 @@ from engine.profile import (
     join,
     merge,
 )
+from engine.records import Position
 from engine.seen import SEEN_AGE_S, SEEN_SIZE, is_duplicate, remember
 from engine.signals import DAY
 from tests.strategies import ANN, EMAIL, HOMES, START, events, folded
@@ -152,6 +154,21 @@ def test_an_identifier_keeps_its_value_when_a_link_names_only_its_id() -> None:
     seen = event(2, "identify", identifiers=(ANN, EMAIL))
     for order in ([linked, seen], [seen, linked]):
         assert folded(order).state.identifiers[EMAIL.id] == Known("email", EMAIL.value, START)
+
+
+def test_who_was_only_looked_at_was_not_met() -> None:
+    looked = [event(n, "decision", "agent_desktop", at=START + n) for n in range(2)]
+
+    def met(*happened: Event, **of_before: Any) -> bool:
+        fragment = folded([*looked, *happened])
+        state = msgspec.structs.replace(fragment.state, **of_before)
+        stored = Stored(Position(1, 0, 0), START, msgspec.structs.replace(fragment, state=state))
+        return PersonView(ANN.id, (ANN.id,), 0, (stored,), {}).met
+
+    assert not met()
+    assert not met(event(3, "exposure", "dark"))
+    assert met(event(3, "outcome", "churned"))
+    assert met(event(3, "page"), timeline=folded(looked).state.timeline)
 
 
 def test_a_profile_is_versioned_by_links_and_events() -> None:
