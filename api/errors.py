@@ -22,6 +22,7 @@ log = logging.getLogger("rapport.api")
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_BOUNDS = {"expected", "ge", "le", "max_length", "min_length"}
 _TITLES = {
     400: "Bad request",
     401: "Not signed in",
@@ -110,16 +111,19 @@ async def _http(request: Request, error: Exception) -> Response:
     return answer(request, Problem(error.status_code, code, message, headers=error.headers))
 
 
+def _wrong(error: Mapping[str, Any]) -> dict[str, str]:
+    """One unusable part. Only our own parameter names are repeated: deeper parts of a location are keys the caller
+    wrote. What is expected is said where the sentence holds nothing but our own bounds and words."""
+    where = error["loc"]
+    named = str(where[1]) if len(where) > 1 and where[0] != "body" else "body"
+    said = {"message": str(error["msg"])} if error.get("ctx", {}).keys() <= _BOUNDS else {}
+    return {"in": str(where[0]), "name": named, "code": str(error["type"]), **said}
+
+
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # only our own parameter names are repeated: the deeper parts of a location are keys the caller wrote
-    errors = [
-        {"in": str(e["loc"][0]), "name": str(e["loc"][1]) if len(e["loc"]) > 1 and e["loc"][0] != "body" else "body"}
-        | {"code": str(e["type"])}
-        for e in error.errors()
-    ]
     message = "a part of the request has an unusable value; `errors` names it, /docs shows its form"
-    return answer(request, Problem(422, "invalid_value", message, errors))
+    return answer(request, Problem(422, "invalid_value", message, [_wrong(one) for one in error.errors()]))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -11,12 +11,36 @@ from engine.outcome import KINDS
 Meta = msgspec.Meta
 _HOURS = "([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
 _LIMIT = "[0-9]{1,2}/(1|7|30)d"
-HOURS, FREQUENCY = f"^({_HOURS}(,{_HOURS})*)?$", f"^({_LIMIT}(,{_LIMIT})*)?$"
-# what a pattern asks for, for people
-IN_WORDS = {
-    HOURS: "Expected hours like `21:00-08:00`, in the person's own time zone, or nothing to lift them",
-    FREQUENCY: "Expected contacts per 1, 7 or 30 days like `2/7d`, or nothing to lift it",
-}
+# a pattern's description is what `api.reading` answers to a text that does not fit it
+Hours = Annotated[
+    str,
+    Meta(
+        pattern=f"^({_HOURS}(,{_HOURS})*)?$",
+        description="hours like `21:00-08:00`, in the person's own time zone, or nothing to lift them",
+    ),
+]
+Frequency = Annotated[
+    str,
+    Meta(
+        pattern=f"^({_LIMIT}(,{_LIMIT})*)?$",
+        description="contacts per 1, 7 or 30 days like `2/7d`, or nothing to lift it",
+    ),
+]
+Jurisdiction = Annotated[
+    str,
+    Meta(
+        pattern="^(GDPR|US|US-[A-Z]{2}|strict)$",
+        description="`GDPR`, `US`, one of its states like `US-CA`, or `strict`",
+    ),
+]
+Language = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        max_length=35,
+        description="a language tag like `de` or `pt-BR`",
+    ),
+]
 Reference = Annotated[
     str,
     Meta(min_length=3, max_length=512, description="`type:value`, for example `user_id:u-1`", examples=["user_id:u-1"]),

@@ -6,8 +6,13 @@ import msgspec
 
 from api.schemas import Instant, Meta
 
-KEY_NAME = "^[a-z0-9][a-z0-9._-]{0,63}$"
-KeyName = Annotated[str, Meta(pattern=KEY_NAME, description="a name that is never used twice")]
+KeyName = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="a name that is never used twice: up to 64 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first",
+    ),
+]
 Version = Annotated[str, Meta(max_length=64)]
 
 

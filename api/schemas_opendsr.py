@@ -11,7 +11,15 @@ from api.schemas import Instant
 UUID4 = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 Status = Literal["pending", "in_progress", "completed", "cancelled"]
 Kind = Literal["access", "portability", "erasure"]
-CallbackUrl = Annotated[str, Meta(pattern=r"^https?://[^\s@/?#]+([/?]\S*)?$", max_length=2048)]
+CallbackUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s@/?#]+([/?]\S*)?$",
+        max_length=2048,
+        description="an http or https address without blanks or a user name",
+    ),
+]
+RequestUuid = Annotated[str, Meta(pattern=UUID4, description="a UUID of version 4 in lower case")]
 
 
 class SupportedIdentity(msgspec.Struct, frozen=True):
@@ -45,7 +53,7 @@ class RequestAsk(msgspec.Struct, frozen=True):
     """A data subject's request, as a controller sends it."""
 
     regulation: Literal["gdpr", "ccpa"]
-    subject_request_id: Annotated[str, Meta(pattern=UUID4)]
+    subject_request_id: RequestUuid
     subject_request_type: Kind
     subject_identities: Annotated[list[SubjectIdentity], Meta(min_length=1, max_length=50)]
     submitted_time: Annotated[datetime, Meta(tz=True)]

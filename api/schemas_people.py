@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from api.schemas import FREQUENCY, HOURS, Instant, Meta, Note, ProfileId, Reference
+from api.schemas import Frequency, Hours, Instant, Jurisdiction, Language, Meta, Note, ProfileId, Reference
 
 Status = Literal["granted", "not_asked", "expired", "pending", "objected", "withdrawn", "denied"]
 
@@ -135,12 +135,12 @@ class ConsentFields(msgspec.Struct, frozen=True):
     `time_zone`, several of them with commas, else those of the phone numbers."""
 
     preferences: dict[str, dict[str, bool]] | None = None
-    jurisdiction: Annotated[str, Meta(pattern="^(GDPR|US|US-[A-Z]{2}|strict)$")] | None = None
+    jurisdiction: Jurisdiction | None = None
     restricted: bool | None = None
-    frequency: Annotated[str, Meta(pattern=FREQUENCY)] | None = None
-    quiet_hours: Annotated[str, Meta(pattern=HOURS)] | None = None
+    frequency: Frequency | None = None
+    quiet_hours: Hours | None = None
     time_zone: Annotated[str, Meta(max_length=1024)] | None = None
-    language: Annotated[str, Meta(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)] | None = None
+    language: Language | None = None
     source: Annotated[str, Meta(max_length=128)] | None = None
     text_version: Annotated[str, Meta(max_length=128)] | None = None
 

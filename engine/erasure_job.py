@@ -2,14 +2,15 @@
 counts, never a value; knows nothing of how anything is erased."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
 from engine.ports import PersonView
 
 PENDING, IN_PROGRESS, COMPLETED = "pending", "in_progress", "completed"
-REASONS = ("data_subject_request", "consent_withdrawn", "objection", "no_longer_needed", "test")
+Reason = Literal["data_subject_request", "consent_withdrawn", "objection", "no_longer_needed", "test"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 # what has been on its way when the wish was made is gone with it: everything dated before wish + so much
 MARGIN_MS = 2_000
 

@@ -24,7 +24,7 @@ from api.serving import reference
 from engine.audit import EXPORT
 from engine.decision_id import ulid
 from engine.erasure import forget_event
-from engine.erasure_job import MARGIN_MS, REASONS, Job
+from engine.erasure_job import MARGIN_MS, REASONS, Job, Reason
 from engine.identifiers import Identifier
 from engine.ports import ApiKey, PersonView, Unavailable
 
@@ -35,13 +35,9 @@ Leaving = Annotated[
     Path(max_length=512, description="`type:value`, as in GET /v1/profiles/{ref}", examples=["user_id:u-leaving"]),
 ]
 Reader = Annotated[ApiKey, Depends(require("preference_center", "auditor", "admin"))]
-Reason = Annotated[
-    str,
-    Query(
-        pattern=f"^({'|'.join(REASONS)})$",
-        description="Why: one of " + ", ".join(REASONS) + ". A word and no text, because the certificate outlives it.",
-        examples=[REASONS[0]],
-    ),
+Why = Annotated[
+    Reason,
+    Query(description="A word and no text, because the certificate outlives the person's data", examples=[REASONS[0]]),
 ]
 ERASURE_EXAMPLE = "01K0000000000000000000000B"
 TOGETHER = 50
@@ -66,7 +62,7 @@ async def _somebody(world: World, ref: str) -> tuple[Identifier, PersonView]:
     response_class=Response,
     responses={202: answer(ErasureAnswer, "The wish is recorded; ask the job", ("Location",)), **problems(404)},
 )
-async def erase(ref: Leaving, key: Eraser, world: WorldNow, reason: Reason = REASONS[0]) -> Response:
+async def erase(ref: Leaving, key: Eraser, world: WorldNow, reason: Why = REASONS[0]) -> Response:
     """Everything dated before now, and a moment more, under every identifier of the person. Late events dated before
     stay out; a later event starts a new person."""
     named, _ = await _somebody(world, ref)

@@ -16,7 +16,7 @@ from api.deps import World, WorldNow, credential, require
 from api.documents import answer, json_body, schema_of
 from api.errors import Problem, unavailable
 from api.lines import NDJSON
-from api.reading import read_bytes
+from api.reading import decode, read_bytes
 from api.representation import json_answer
 from api.routes.decisions import Lines
 from api.routes.erasure import exported
@@ -150,12 +150,7 @@ def _subject(world: World, one: SubjectIdentity) -> tuple[str, str]:
 
 async def _asked(request: Request) -> tuple[RequestAsk, bytes]:
     body = await read_bytes(request)
-    try:
-        return _ASK.decode(body), body
-    except msgspec.ValidationError as error:
-        raise Problem(400, "invalid_body", str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "malformed_json", "the body is not JSON; send a JSON object in UTF-8") from error
+    return decode(body, _ASK), body
 
 
 @router.post(

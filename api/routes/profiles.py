@@ -1,7 +1,7 @@
 """Profiles over HTTP: one person by any identifier, the timeline, and saying who belongs together. Everything read
 passes the consent gate for the purposes of the caller's key."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -31,8 +31,8 @@ Ref = Annotated[
     ),
 ]
 Explain = Annotated[
-    str | None,
-    Query(pattern="^traits$", description="`traits` adds which event each trait came from", examples=["traits"]),
+    Literal["traits"] | None,
+    Query(description="`traits` adds which event each trait came from", examples=["traits"]),
 ]
 _LOOKUP = msgspec.json.Decoder(LookupAsk)
 

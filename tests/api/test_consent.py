@@ -293,11 +293,19 @@ async def test_hours_of_the_whole_day_can_be_quiet(client: httpx.AsyncClient, ho
     assert (answer.status_code, answer.json()["quiet_hours"]) == (200, hours)
 
 
-@pytest.mark.parametrize("hours", ["24:00-08:00", "00:00-29:59", "21-8", "21:00"])
-async def test_what_are_no_hours_is_said_in_words(client: httpx.AsyncClient, hours: str) -> None:
-    answer = await client.patch(PATH, json={"quiet_hours": hours})
+@pytest.mark.parametrize(
+    ("name", "said", "words"),
+    [
+        *(("quiet_hours", no, "hours like `21:00-08:00`") for no in ("24:00-08:00", "00:00-29:59", "21-8", "21:00")),
+        ("frequency", "often", "like `2/7d`"),
+        ("jurisdiction", "Mars", "`GDPR`, `US`, one of its states like `US-CA`, or `strict`"),
+        ("language", "German", "a language tag like `de`"),
+    ],
+)
+async def test_what_does_not_fit_is_said_in_words(client: httpx.AsyncClient, name: str, said: str, words: str) -> None:
+    answer = await client.patch(PATH, json={name: said})
     assert answer.status_code == 422
-    assert "hours like `21:00-08:00`" in answer.json()["detail"]
+    assert words in answer.json()["detail"]
 
 
 async def test_a_channel_refused_for_one_topic_stays_open_for_others(client: httpx.AsyncClient) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.erasure_job import MARGIN_MS
+from engine.erasure_job import MARGIN_MS, REASONS
 from tests.api.seed import ANN, decide, grant, seed
 from tests.api.world import ADMIN, AGENT, WRITE, Rig
 
@@ -136,7 +136,10 @@ async def test_what_cannot_be_erased() -> None:
     rig = Rig()
     async with rig.client("preference-key") as client:
         assert (await client.delete("/v1/profiles/user_id:nobody")).json()["code"] == "unknown_profile"
-        assert (await client.delete(f"/v1/profiles/{ANN}?reason=ann@example.org")).status_code == 422
+        unnamed = await client.delete(f"/v1/profiles/{ANN}?reason=ann@example.org")
+        assert unnamed.status_code == 422
+        assert all(reason in unnamed.json()["errors"][0]["message"] for reason in REASONS)
+        assert "ann@" not in unnamed.text
         assert (await client.get("/v1/erasures/none")).json()["code"] == "unknown_erasure"
         assert (await client.get("/v1/profiles/user_id:nobody/export")).status_code == 404
 
