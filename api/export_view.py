@@ -47,11 +47,11 @@ def _profile(view: PersonView) -> dict[str, Any]:
     }
 
 
-def opening(view: PersonView) -> Iterator[bytes]:
-    """What is derived and what was said: the profile, then consent under every identifier."""
-    yield line("profile", _profile(view))
+def opening(view: PersonView) -> Iterator[tuple[str, Any]]:
+    """What is derived and what was said: the profile, then consent under every identifier; each with its kind."""
+    yield "profile", _profile(view)
     for identity, held in view.held.items():
-        yield line("consent", {"identifier": identity, **_consent(held)})
+        yield "consent", {"identifier": identity, **_consent(held)}
 
 
 def _consent(held: Any) -> dict[str, Any]:

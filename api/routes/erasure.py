@@ -3,9 +3,9 @@ from the job. Knows ports; how anything is erased is the stations' business."""
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
@@ -162,16 +162,22 @@ async def _all_exported(world: World, views: Sequence[PersonView]) -> AsyncGener
 
 
 async def _exported(world: World, view: PersonView) -> AsyncGenerator[bytes]:
-    for part in opening(view):
-        yield part
     counts: dict[str, int] = {}
     waiting: list[bytes] = []
-    async for kind, value in world.exports.everything(view):
+    async for kind, value in _things(world, view):
         counts[kind] = counts.get(kind, 0) + 1
         waiting.append(line(kind, value))
         if len(waiting) >= TOGETHER:
             yield b"".join(waiting)
             waiting.clear()
             await asyncio.sleep(0)
-    waiting += [line("consent_record", proof) for proof in await world.consents.history(view.members)]
     yield b"".join((*waiting, line("end", {"counts": counts})))
+
+
+async def _things(world: World, view: PersonView) -> AsyncIterator[tuple[str, Any]]:
+    for thing in opening(view):
+        yield thing
+    async for thing in world.exports.everything(view):
+        yield thing
+    for proof in await world.consents.history(view.members):
+        yield "consent_record", proof
