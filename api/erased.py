@@ -2,8 +2,11 @@
 
 from api.deps import World
 from api.errors import Problem
+from api.refusal import Refused
 from engine.decision_id import decided_at, is_decision_id, profile_of
 from engine.ports import PersonView
+
+GONE = Refused("erased", "the person this decision was about was erased; nothing of it is kept")
 
 
 def erased_at(view: PersonView, identity: str) -> int:
@@ -13,8 +16,13 @@ def erased_at(view: PersonView, identity: str) -> int:
 
 async def refuse_erased(world: World, decision_id: str) -> None:
     """Raises a 410 for a decision made before its person was erased."""
+    if await is_erased(world, decision_id):
+        raise Problem(410, GONE.code, GONE.message)
+
+
+async def is_erased(world: World, decision_id: str) -> bool:
+    """Whether this is a decision made before its person was erased."""
     if not is_decision_id(decision_id):
-        return
+        return False
     home = profile_of(decision_id)
-    if decided_at(decision_id) < erased_at(await world.people.person(home), home):
-        raise Problem(410, "erased", "the person this decision was about was erased; nothing of it is kept")
+    return decided_at(decision_id) < erased_at(await world.people.person(home), home)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from api.deps import World, WorldNow, require
 from api.documents import answer, one_or_many, problems
+from api.erased import GONE, is_erased
 from api.errors import Problem
 from api.reading import decode, read_bytes
 from api.refusal import Refused
@@ -53,6 +54,8 @@ async def _event(world: World, report: OutcomeReport, received: int) -> Event | 
         return at
     record = await recorded(world, report.decision_id)
     if record is None:
+        if await is_erased(world, report.decision_id):
+            return GONE
         return Refused("unknown_decision", "no decision has this id; send it as POST /v1/decisions gave it")
     try:
         return outcome_event(_said(report, at), record, world.now.catalogue, received)
@@ -70,7 +73,7 @@ async def _taken(world: World, reports: list[OutcomeReport]) -> OutcomesTaken:
     return OutcomesTaken(len(events), refused)
 
 
-_STATUS_OF = {"unknown_decision": 404}
+_STATUS_OF = {"unknown_decision": 404, GONE.code: 410}
 
 
 def _single(taken: OutcomesTaken) -> OutcomesTaken:
@@ -86,7 +89,7 @@ _BODY = one_or_many(OutcomeReport, OutcomeReports, EXAMPLE)
     "/outcomes",
     summary="Report what became of a decision",
     response_class=Response,
-    responses={200: answer(OutcomesTaken, "How many were accepted and which were not"), **problems(404)},
+    responses={200: answer(OutcomesTaken, "How many were accepted and which were not"), **problems(404, 410)},
     openapi_extra=_BODY,
 )
 async def report_outcomes(request: Request, _key: Reporter, world: WorldNow) -> Response:

@@ -47,6 +47,11 @@ async def test_an_erased_person_is_gone_under_every_identifier() -> None:
             answer = await client.get(path)
             assert (answer.status_code, answer.json()["code"]) == (410, "erased")
         assert (await client.post(f"/v1/decisions/{decision}/replay", json={})).status_code == 410
+        outcome = {"decision_id": decision, "action_id": "call_back", "outcome": "presented"}
+        late = await client.post("/v1/outcomes", json=outcome)
+        assert (late.status_code, late.json()["code"]) == (410, "erased")
+        many = (await client.post("/v1/outcomes", json={"outcomes": [outcome]})).json()
+        assert [one["code"] for one in many["rejected"]] == ["erased"]
         consent = (await client.get(f"/v1/profiles/{ANN}/consent")).json()
         assert {said["status"] for said in consent["purposes"].values()} <= {"not_asked", "granted"}
         assert consent["purposes"]["personalization"]["at"] is None
