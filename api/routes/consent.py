@@ -25,7 +25,7 @@ from engine.audit import CONSENT
 from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.limits import together
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
-from engine.signals import WAYS
+from engine.signals import REACHED_BY, WAYS
 from engine.statement import Subject, Wish, agreed_to, answer_of, changes, outlook, replacing, widened
 
 router = APIRouter(prefix="/v1/profiles", tags=["consent"])
@@ -210,7 +210,8 @@ def _check_names(named: Mapping[str, Any], asked: ConsentPatch | ConsentDocument
         raise Problem(400, "unknown_purpose", f"the purposes here are {', '.join(policy.purposes)}")
     preferences = asked.preferences or {}
     if not preferences.keys() <= set(WAYS):
-        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(WAYS)}")
+        # `other` stays readable and can be handed back, but is none to choose
+        raise Problem(400, "unknown_channel", f"the channels here are {', '.join(REACHED_BY)}")
     if any(not topic or len(topic) > MAX_TOPIC for topics in preferences.values() for topic in topics):
         raise Problem(400, "invalid_topic", f"a topic has 1 to {MAX_TOPIC} characters; `all` stands for every topic")
     wrong = [n for n, zone in enumerate(_zones(asked.time_zone or ""), 1) if zone not in _zones_there_are()]

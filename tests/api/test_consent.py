@@ -176,6 +176,14 @@ async def test_what_cannot_be_said_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (status_code, code)
 
 
+async def test_other_is_no_channel_to_choose_and_one_that_is_kept(client: httpx.AsyncClient) -> None:
+    answer = await client.patch(PATH, json={"preferences": {"pigeon": {"all": False}}})
+    assert answer.json()["detail"].endswith("email, sms, voice, whatsapp, push, chat, web")
+    kept = await client.patch(PATH, json={"preferences": {"other": {"all": False}}})
+    back = await client.put(PATH, json=kept.json(), headers={"If-Match": kept.headers["etag"]})
+    assert back.json()["preferences"]["other"] == {"all": False}
+
+
 async def test_preferences_narrow_freely_and_widen_guarded(client: httpx.AsyncClient) -> None:
     await grant(client, "marketing", "personalization", "profiling")
     assert "preference" not in {b["rule"] for b in (await decide(client, placement="email"))["blocked"]}
