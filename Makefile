@@ -11,6 +11,8 @@ MADE := $(VENV)/.made-$(HERE)
 RUNTIME := $(VENV)/.runtime-$(HERE)
 DEV := $(VENV)/.dev-$(HERE)
 OURS := $(VENV)/.ours-$(HERE)
+# which pip there is, is the environment's business: no word on a newer one
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help up demo bench test check format lock clean
 .DEFAULT_GOAL := help

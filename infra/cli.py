@@ -1,11 +1,14 @@
 """The command line: `rapport up` and everything an operator does beside it. Parses, calls, prints; knows no rule."""
 
 import asyncio
+import shlex
+import sys
 import webbrowser
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -88,10 +91,14 @@ def _announce(running: Running, made: dict[str, str]) -> None:
         lines += [f"  {name:<12} {secret}" for name, secret in made.items()]
     embedded = [s.name for s in running.servers]
     if "broker" in embedded:
-        lines += ["", "The broker is the embedded one: events accepted but not yet applied (under a second's worth)"]
-        lines += ["are lost if this machine or the broker process dies. Set RAPPORT_KAFKA_URL for a real Kafka."]
+        # in lines that fit a terminal of 80 columns, frame and all
+        lines += ["", "The broker is the embedded one: events accepted but not yet applied"]
+        lines += ["(under a second's worth) are lost if this machine or the broker process"]
+        lines += ["dies. Set RAPPORT_KAFKA_URL for a real Kafka."]
     console.print(Panel("\n".join(lines), title="Rapport is ready", border_style="green", expand=False))
-    console.print("Try it: [bold]rapport demo[/bold] in another terminal. Ctrl-C stops.")
+    # as it was called: what `make` installs is on no PATH
+    again = f"Try it: [bold]{escape(shlex.quote(sys.argv[0]))} demo[/bold] in another terminal. Ctrl-C stops."
+    console.print(again, soft_wrap=True, highlight=False)
 
 
 @app.command()

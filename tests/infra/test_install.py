@@ -1,5 +1,7 @@
-"""The installer reports how far pip is, and pip's last words when it fails."""
+"""The installer reports how far pip is, and pip's last words when it fails; of a newer pip nothing is said."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.deploy import install
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_package_nobody_offers_fails_with_pips_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -30,3 +34,13 @@ def test_only_the_end_of_a_long_output_is_kept() -> None:
     with subprocess.Popen([sys.executable, "-c", talk], stdout=subprocess.PIPE, text=True) as process:
         kept = install.follow(process, 100)
     assert list(kept) == [f"Collecting {i}\n" for i in range(100 - install.KEPT_LINES, 100)]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_pip_is_silent_about_a_newer_pip() -> None:
+    asked = f"include {ROOT / 'Makefile'}\nasked: ; @echo said=$$PIP_DISABLE_PIP_VERSION_CHECK"
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["make", "-f", "-", "asked"], input=asked, env=bare, text=True, capture_output=True, check=True
+    )
+    assert done.stdout.strip() == "said=1"
