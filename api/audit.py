@@ -28,6 +28,13 @@ def noted_if_about_somebody(world: World, key: ApiKey, record: DecisionRecord) -
         noted(world, key, DECISION, record.profile_id)
 
 
+def ready_for(world: World, key: ApiKey, credential: str) -> None:
+    """Before a decision that a person asks for: it is logged and counts when it is made, so it is not made where it
+    could not be noted. Raises `Unavailable`."""
+    if asks_in_person(key, credential):
+        world.reads.ready()
+
+
 def asks_in_person(key: ApiKey, credential: str) -> bool:
     """Whether a person asks rather than a machine: an agent, or whoever is signed in at a page (no `credential`)."""
     return key.role == AGENT or not credential

@@ -11,7 +11,7 @@ from api.deps import World
 from api.errors import Problem
 from engine.consent import Consent, Held, country_of
 from engine.ports import Circumstances, ConsentChange, PersonView, Stale
-from engine.statement import Subject, agreed_to, outlook, widened
+from engine.statement import Subject, outlook, read_versions
 
 Saying = Callable[[Subject], Mapping[str, ConsentChange]]
 LOOKS = 4
@@ -45,7 +45,11 @@ async def _stated(world: World, identity: str, saying: Saying, told: Circumstanc
         except Stale:
             continue
         return consent_of(await after(world, view, states), world.now.purposes, world.clock())
-    raise Problem(409, "consent_contested", "somebody else keeps changing this consent; read it and try again")
+    raise contested()
+
+
+def contested() -> Problem:
+    return Problem(409, "consent_contested", "somebody else keeps changing this consent; read it and try again")
 
 
 async def after(world: World, view: PersonView, states: Mapping[str, Held]) -> PersonView:
@@ -57,8 +61,7 @@ def _circumstances(
     world: World, view: PersonView, written: Mapping[str, ConsentChange], told: Circumstances
 ) -> Circumstances:
     policy = world.now.purposes
-    before = consent_of(view, policy, world.clock())
-    after = outlook(Subject(view.members, view.held, before), written, policy, country_of(view.profile), world.clock())
-    versions = {m: view.held[m].version if m in view.held else 0 for m in view.members}
-    expected = versions if widened(before, after) or agreed_to(written) else None
-    return msgspec.structs.replace(told, jurisdiction=before.jurisdiction, expected=expected)
+    subject = Subject(view.members, view.held, consent_of(view, policy, world.clock()))
+    after = outlook(subject, written, policy, country_of(view.profile), world.clock())
+    expected = read_versions(subject, written, after)
+    return msgspec.structs.replace(told, jurisdiction=subject.consent.jurisdiction, expected=expected)

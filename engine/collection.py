@@ -11,7 +11,7 @@ from engine.consent import REFUSALS, Held, standing
 from engine.events import CONSENT_CHANGED, Event
 from engine.identifiers import Identifier, identifier_id
 from engine.ports import ConsentChange
-from engine.statement import carried_by, taken
+from engine.statement import carried_by, placed, taken
 
 KEEP, DROP, PSEUDONYMISE = "keep", "drop", "pseudonymise"
 PSEUDONYM = "pseudonym"
@@ -69,14 +69,11 @@ class Known:
         held = self.by(event.ids)
         named = dict.fromkeys((*event.ids, *held))
         for one in carried_by(event):
-            if one.yes and event.explicit:
-                said = msgspec.structs.replace(one.statement, covers=tuple(named))
-                self._take(event.home, held, ConsentChange({one.purpose: said}))
-            elif not one.yes:
-                self._take(event.home, held, ConsentChange({one.purpose: one.statement}))
-                beside = ConsentChange({one.purpose: msgspec.structs.replace(one.statement, explicit=True)})
-                for member in (m for m in named if m != event.home):
-                    self._take(member, held, beside)
+            if one.yes and not event.explicit:
+                continue
+            said = msgspec.structs.replace(one.statement, covers=tuple(named) if one.yes else ())
+            for member, statement in placed(said, event.home, named):
+                self._take(member, held, ConsentChange({one.purpose: statement}))
 
     def _take(self, member: str, held: Mapping[str, Held], change: ConsentChange) -> None:
         self._since[member] = taken(self._since.get(member, held.get(member, Held())), change)

@@ -66,6 +66,7 @@ class Issue(msgspec.Struct, frozen=True, array_like=True):
 
 class State(msgspec.Struct, frozen=True, array_like=True):
     """What a fragment and a profile have in common. Everything in it merges (law 4) in any order (law 3).
+
     `declines` holds, per action id, when the customer last declined it: the timeline is too short to remember that.
     """
 
@@ -282,6 +283,7 @@ def fold(fragment: Fragment, event: Event) -> Fragment:
 
 def merge(fragments: Sequence[Fragment], members: Sequence[str] = (), link_version: int = 0) -> Profile:
     """One person out of its fragments. `members` lists the person's ids, strongest first (default: the fragments' own).
+
     Identifiers that were only seen next to a member, but do not belong to the person, are left out.
     """
     ids = tuple(members) or tuple(fragment.id for fragment in fragments)

@@ -1,7 +1,7 @@
 """What a person's new answers write, and under which identifier: a no under every member, a yes under the profile id
 with the members it covers. Knows nothing of HTTP, of storage or of who asked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -54,6 +54,15 @@ def carried_by(event: Event) -> Iterator[Carried]:
     for purpose in event.browser:
         refused = Statement(DENIED, event.received, event.source, False)
         yield Carried(purpose, refused, f"{BROWSER}{purpose}")
+
+
+def placed(said: Statement, home: str, others: Iterable[str]) -> Iterator[tuple[str, Statement]]:
+    """Under whom an event's answer stands: its home, and a no under everybody else it concerns as well, as one of
+    theirs."""
+    yield home, said
+    if said.status != GRANTED:
+        beside = msgspec.structs.replace(said, explicit=True)
+        yield from ((other, beside) for other in dict.fromkeys(others) if other != home)
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -262,9 +271,13 @@ def widened(before: Consent, after: Consent) -> bool:
     )
 
 
-def agreed_to(written: Mapping[str, ConsentChange]) -> bool:
-    """Whether a yes is written at all. One that widens nothing onto what was read may undo a withdrawal made since."""
-    return any(said.status == GRANTED for change in written.values() for said in change.statements.values())
+def read_versions(subject: Subject, written: Mapping[str, ConsentChange], after: Consent) -> dict[str, int] | None:
+    """The versions a change may be written onto: those that were read, where it widens or says yes at all, because a
+    yes that widens nothing onto what was read may undo a withdrawal made since. None where it only narrows."""
+    agrees = any(said.status == GRANTED for change in written.values() for said in change.statements.values())
+    if not agrees and not widened(subject.consent, after):
+        return None
+    return {m: subject.held[m].version if m in subject.held else 0 for m in subject.members}
 
 
 def replacing(consent: Consent, named: Mapping[str, bool | None]) -> dict[str, bool]:

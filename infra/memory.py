@@ -16,7 +16,7 @@ from engine.ledger import Head, Row, admitted, appended, drafts_of, row_of_event
 from engine.ports import PLAIN, Circumstances, ConsentChange, PersonView, Stored
 from engine.profile import Fragment
 from engine.records import DecisionRecord, Position, decode_decision, partition_of
-from engine.statement import BROWSER, carried_by, spread, taken
+from engine.statement import BROWSER, carried_by, placed, spread, taken
 from engine.step import Rules, advance
 from features.cross import summed
 
@@ -158,10 +158,8 @@ class MemoryState:
             for covered in covers:
                 self._said.pop((covered, f"{BROWSER}{one.purpose}"), None)
             said = msgspec.structs.replace(one.statement, covers=covers)
-            written.setdefault(event.home, {})[one.purpose] = said
-            for other in () if one.yes else dict.fromkeys((*members, *event.ids)):
-                if other != event.home:
-                    written.setdefault(other, {})[one.purpose] = msgspec.structs.replace(said, explicit=True)
+            for identity, statement in placed(said, event.home, (*members, *event.ids)):
+                written.setdefault(identity, {})[one.purpose] = statement
         told = Circumstances(event.source, "event", event=(event.source, event.message_id))
         self.write({identity: ConsentChange(statements) for identity, statements in written.items()}, told)
 

@@ -157,19 +157,19 @@ def _room(limit: int, screened: Screened, placement: Placement, rules: tuple[Cat
 
 def _weigh(ask: Ask, setting: Setting, data_purposes: frozenset[str]) -> Weighed:
     known = ask.known or known_of(ask.view, setting.purposes, ask.at)
-    consent = _located(known, _placement(ask.placement, setting.catalogue), setting.catalogue)
+    placement = _placement(ask.placement, setting.catalogue)
+    consent = _located(known, placement, setting.catalogue)
     person = Person(known.profile, consent, setting.purposes, ask.context, ask.at, ask.reserved)
     sights = Sights(person, data_purposes)
     positions = tuple(s.position for s in ask.view.stored)
-    limit = _asked(ask, known.consent, setting.catalogue)
+    limit = _asked(ask, known.consent, placement)
     return weigh(Question(ask.decision_id, ask.placement, limit, positions, ask.arms), sights, setting)
 
 
-def _asked(ask: Ask, consent: Consent, catalogue: Catalogue) -> int | None:
+def _asked(ask: Ask, consent: Consent, placement: Placement) -> int | None:
     """How many are asked for: no more approaches than the person still wishes for. A replay takes the record's limit
     and does not come here: longer slates, made before this was looked at, come out as they were."""
-    placement = catalogue.placements.get(ask.placement)
-    if placement is None or not placement.contact or not consent.settings.get(FREQUENCY):
+    if not placement.contact or not consent.settings.get(FREQUENCY):
         return ask.limit
     room = most_wished(consent.settings, (*ask.view.contacts, *ask.reserved), ask.at)
     return min((limit for limit in (ask.limit, room) if limit is not None), default=None)

@@ -20,13 +20,13 @@ from api.representation import PRIVATE, is_current, is_expected, json_answer, no
 from api.routes.profiles import Ref
 from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
 from api.serving import reference
-from api.stating import LOOKS, after, sends_gpc
+from api.stating import LOOKS, after, contested, sends_gpc
 from engine.audit import CONSENT
 from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.limits import together
 from engine.ports import ApiKey, Circumstances, ConsentChange, PersonView, Stale
 from engine.signals import REACHED_BY, WAYS
-from engine.statement import Subject, Wish, agreed_to, answer_of, changes, outlook, replacing, widened
+from engine.statement import Subject, Wish, answer_of, changes, outlook, read_versions, replacing, widened
 
 router = APIRouter(prefix="/v1/profiles", tags=["consent"])
 Reader = Annotated[ApiKey, Depends(require("agent", "marketer", "engineer", "preference_center", "auditor", "admin"))]
@@ -118,7 +118,7 @@ class Change:
                 # who answered since this was read may have made it a change that needs If-Match
                 with contextlib.suppress(Stale):
                     return await self._carried_out(ref, asked, whole=whole)
-        raise Problem(409, "consent_contested", "somebody else keeps changing this consent; read it and try again")
+        raise contested()
 
     async def _carried_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
         view = await self._world.people.person(reference(self._world, ref).id)
@@ -132,24 +132,19 @@ class Change:
         written = changes(subject, self._wish(asked, purposes, consent if whole else None))
         wanted = outlook(subject, written, self._policy, country_of(view.profile), self._world.clock())
         self._check_version(consent, wanted)
-        onto_read = widened(consent, wanted) or agreed_to(written)
-        states = await self._write(written, subject, onto_read=onto_read) if written else {}
+        expected = read_versions(subject, written, wanted)
+        states = await self._write(written, consent.jurisdiction, expected) if written else {}
         view = await after(self._world, view, states)
         # the answer shows everything else they said, too
         noted_if_kept(self._world, self._key, CONSENT, view)
         return self._told(view)
 
     async def _write(
-        self, written: Mapping[str, ConsentChange], subject: Subject, *, onto_read: bool
+        self, written: Mapping[str, ConsentChange], jurisdiction: str, expected: dict[str, int] | None
     ) -> dict[str, Held]:
         """Raises `Stale` where it is to be written onto what was read, and somebody has answered since; a 412 where the
         request said what it had read."""
-        versions = {m: subject.held[m].version if m in subject.held else 0 for m in subject.members}
-        told = Circumstances(
-            who=self._key.name,
-            jurisdiction=subject.consent.jurisdiction,
-            expected=versions if onto_read else None,
-        )
+        told = Circumstances(who=self._key.name, jurisdiction=jurisdiction, expected=expected)
         try:
             return await self._world.consents.write(written, told)
         except Stale as stale:

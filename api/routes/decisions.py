@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from api.answers import purposes_of
-from api.audit import asks_in_person, noted, noted_if_about_somebody
+from api.audit import asks_in_person, noted, noted_if_about_somebody, ready_for
 from api.deps import WorldNow, credential, require
 from api.direct import Direct
 from api.documents import answer, json_body, problems
@@ -82,16 +82,10 @@ async def decide(request: Request) -> Response:
     """Rank the actions of a placement for a person. Somebody unknown is decided on context alone."""
     serving = serving_of(request)
     ask = await read_json(request, _ASK)
-    _ready(request, serving)
+    ready_for(serving.world, request.state.key, credential(request))
     record = await serving.decide(ask)
     _note(request, serving, record)
     return json_answer(told(record.answer, purposes_of(request.state.key, serving.world.now.purposes)))
-
-
-def _ready(request: Request, serving: Serving) -> None:
-    """A decision is logged and counts when it is made, so it is not made where it could not be noted."""
-    if asks_in_person(request.state.key, credential(request)):
-        serving.world.reads.ready()
 
 
 def _note(request: Request, serving: Serving, record: DecisionRecord) -> None:
@@ -138,7 +132,7 @@ async def _decided(serving: Serving, request: Request, asks: list[DecisionAsk]) 
     if not asks:
         return []
     try:
-        _ready(request, serving)
+        ready_for(serving.world, request.state.key, credential(request))
         decided = await serving.decide_many(asks)
         for one in decided:
             if isinstance(one, DecisionRecord):

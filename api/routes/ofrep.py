@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from api.audit import asks_in_person, noted
+from api.audit import asks_in_person, noted, ready_for
 from api.deps import World, WorldNow, credential, require
 from api.documents import answer, json_body, schema_of
 from api.errors import Problem, unavailable
@@ -108,12 +108,6 @@ async def _who(request: Request, world: World) -> Targeted:
     return await targeted(await _read(request), world)
 
 
-def _ready(request: Request, world: World, key: ApiKey) -> None:
-    """What could not be noted is not decided, because a decision is logged when it is made."""
-    if asks_in_person(key, credential(request)):
-        world.reads.ready()
-
-
 def _note(request: Request, world: World, key: ApiKey, view: PersonView) -> None:
     """One line of the audit for all flags of somebody known, where a person asks."""
     if view.known and asks_in_person(key, credential(request)):
@@ -132,7 +126,7 @@ async def evaluate_flag(
 ) -> Response:
     """OFREP single evaluation. The value of a placement is its winning action with the decision's id; without `value`
     the caller's default applies."""
-    _ready(request, world, asker)
+    ready_for(world, asker, credential(request))
     who = await _who(request, world)
     flag = await evaluate(key, who, serving_of(request))
     _note(request, world, asker, who.view)
@@ -154,7 +148,7 @@ async def evaluate_flags(
     tag = state_tag(who, serving)
     if is_current(if_none_match, tag):
         return not_modified(tag)
-    _ready(request, world, asker)
+    ready_for(world, asker, credential(request))
     flags = await evaluate_all(who, serving)
     _note(request, world, asker, who.view)
     return json_answer(flags, headers={"ETag": tag, **PRIVATE})

@@ -9,7 +9,7 @@ import msgspec
 from engine.consent import Purposes, Statement
 from engine.events import Event
 from engine.ports import Circumstances, ConsentChange, Consents, People, PersonView
-from engine.statement import carried_by, law_of
+from engine.statement import carried_by, law_of, placed
 from infra.consent_writing import going_on
 from infra.redis_store_stream import Said
 
@@ -50,10 +50,8 @@ async def _one(consents: Consents, said: Sequence[Said], person: PersonView, pol
     first = said[0]
     changes: dict[str, dict[str, Statement]] = {}
     for one in said:
-        changes.setdefault(one.home, {})[one.purpose] = one.statement
-        others = dict.fromkeys((*person.members, *one.named)) if not one.yes else ()
-        for member in (m for m in others if m != one.home):
-            changes.setdefault(member, {})[one.purpose] = msgspec.structs.replace(one.statement, explicit=True)
+        for member, statement in placed(one.statement, one.home, (*person.members, *one.named)):
+            changes.setdefault(member, {})[one.purpose] = statement
     told = Circumstances(
         who=first.statement.source,
         how="event",
