@@ -75,6 +75,11 @@ class Forgotten(msgspec.Struct, frozen=True, array_like=True):
     past: tuple[Edge, ...] = ()
 
 
+def neighbours(one: Forgotten) -> set[str]:
+    """Whom a link of then named beside a member, without making them one person."""
+    return {end for edge in one.past for end in pair(edge)} - one.members.keys()
+
+
 def is_taken(event: Event, one: Forgotten) -> bool:
     """Whether an erasure takes this event out of whatever keeps events; its own records stay."""
     return event.home in one.members and event.at < one.at and event.kind not in KEPT_KINDS
@@ -93,7 +98,8 @@ class Links(msgspec.Struct, frozen=True):
 
 
 def learn(links: Links, claim: Claim, rules: IdentityRules) -> Links:
-    """The links with one more claim. One that is dated before an erasure of either end says who else it reaches."""
+    """The links with one more claim. One that is dated before an erasure may say who else it reaches: also one between
+    others, when it tells to whom somebody belonged then."""
     if claim.verdict == ERASED:
         known = links.forgotten.get(claim.reason)
         return _reach(
@@ -101,12 +107,22 @@ def learn(links: Links, claim: Claim, rules: IdentityRules) -> Links:
         )
     reached = {one.job: one for end in (claim.left, claim.right) if (one := links.erasure_of(end)) is not None}
     caught = [one for _, one in sorted(reached.items()) if claim.at < one.at]
-    if not caught:
-        return msgspec.structs.replace(links, edges=with_claim(links.edges, claim))
     for one in caught:
         past = with_claim({pair(edge): edge for edge in one.past}, claim)
         links = _reach(links, msgspec.structs.replace(one, past=_ordered(past)), rules)
+    if caught:
+        return links
+    links = msgspec.structs.replace(links, edges=with_claim(links.edges, claim))
+    for one in concerned(links.forgotten, (claim,)).values():
+        links = _reach(links, one, rules)
     return links
+
+
+def concerned(forgotten: Mapping[str, Forgotten], claims: Sequence[Claim]) -> dict[str, Forgotten]:
+    """The erasures whose reach these claims may change: dated after the earliest of them, or stated by one."""
+    jobs = {claim.reason for claim in claims if claim.verdict == ERASED}
+    first = min((claim.at for claim in claims if claim.verdict != ERASED), default=None)
+    return {job: one for job, one in sorted(forgotten.items()) if job in jobs or (first is not None and first < one.at)}
 
 
 def learn_all(links: Links, claims: Sequence[Claim], rules: IdentityRules) -> Links:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import ResponseError
 
-from engine.erasure import Forgotten
+from engine.erasure import Forgotten, neighbours
 from engine.ports import Unavailable
 from engine.records import partition_of
 from infra.fragment_bytes import unpack
@@ -34,6 +34,10 @@ def reached_key(identity: str) -> str:
     return f"{LINK_STATE}j:{identity}"
 
 
+def near_key(identity: str) -> str:
+    return f"{LINK_STATE}n:{identity}"
+
+
 def forgotten_values(forgotten: Mapping[str, Forgotten], pointed: Mapping[str, str]) -> dict[str, bytes]:
     """The keys that keep these erasures, and for each id which erasure reached it last."""
     values = {forgotten_key(job): msgspec.msgpack.encode(one) for job, one in forgotten.items()}
@@ -48,9 +52,15 @@ class ErasureStore:
         self._partitions = partitions
 
     async def touching(self, identities: Sequence[str], jobs: Iterable[str] = ()) -> dict[str, Forgotten]:
-        """The erasures that reached any of these ids, and those of these jobs."""
-        found = await self._redis.mget([reached_key(i) for i in identities]) if identities else []
-        wanted = sorted({raw.decode() for raw in found if raw} | set(jobs))
+        """The erasures that reached any of these ids or somebody linked to them then, and those of these jobs."""
+        found: set[bytes] = set()
+        if identities:
+            pointed, near = await asyncio.gather(
+                self._redis.mget([reached_key(i) for i in identities]),
+                self._redis.sunion([near_key(i) for i in identities]),
+            )
+            found = {raw for raw in pointed if raw} | near
+        wanted = sorted({raw.decode() for raw in found} | set(jobs))
         raws = await self._redis.mget([forgotten_key(job) for job in wanted]) if wanted else []
         return {job: _FORGOTTEN.decode(raw) for job, raw in zip(wanted, raws, strict=True) if raw}
 
@@ -65,6 +75,11 @@ class ErasureStore:
         for one in forgotten:
             until = one.at + lateness_ms
             pipe.sadd(WAITING, one.job)
+            for key in map(near_key, neighbours(one)):
+                pipe.sadd(key, one.job)
+                # of several erasures the latest says how long it is kept
+                pipe.pexpireat(key, until, nx=True)
+                pipe.pexpireat(key, until, gt=True)
             for key in (forgotten_key(one.job), *map(reached_key, one.members)):
                 pipe.pexpireat(key, until)
         if len(pipe):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from engine.erasure import ERASED, Forgotten, Links, erase_event, learn_all
+from engine.erasure import ERASED, Forgotten, Links, concerned, erase_event, learn_all, neighbours
 from engine.events import Event
 from engine.identifiers import IdentityRules
 from engine.identity import Claim, Edge, Edges, Person, components, grouped, pair
@@ -51,9 +51,9 @@ class Relation:
         links = self._around.links
         self._marks = await persist(links.marks)
         self._mark = await persist(links.mark)
-        ids = _ids(await persist(links.last))
-        held = await persist(links.erasures.touching, ids)
-        await self._derive(_near(ids, held), self._mark.version, None)
+        claims = await persist(links.last)
+        held = concerned((await self._known(claims))[1], claims)
+        await self._derive(_near(_ids(claims), held), self._mark.version, None)
         await self._erase(held, {})
         await self._trim(self._marks)
         return self._mark
@@ -111,14 +111,20 @@ class Relation:
         await self._trim({at.partition for at, _ in record.entries})
 
     async def _known(self, claims: Sequence[Claim]) -> tuple[Mapping[str, Sequence[Edge]], dict[str, Forgotten]]:
-        """The groups that claims touch, and the erasures that reached any of them."""
-        links, ids = self._around.links, _ids(claims)
-        groups = await persist(links.groups_of, ids)
-        jobs = {claim.reason for claim in claims if claim.verdict == ERASED}
-        held = await persist(links.erasures.touching, ids, jobs)
-        if held or jobs:
-            around = {end for some in groups.values() for edge in some for end in pair(edge)}
-            held |= await persist(links.erasures.touching, sorted(around - set(ids)))
+        """The groups that claims touch and the erasures near any of them; and, where whom one of these reaches may
+        change, also the groups of everybody it was linked to: they decide who belonged to whom."""
+        links, jobs = self._around.links, {claim.reason for claim in claims if claim.verdict == ERASED}
+        groups: dict[str, Sequence[Edge]] = {}
+        held: dict[str, Forgotten] = {}
+        looked: set[str] = set()
+        wanted = {*_ids(claims)}
+        while wanted:
+            groups |= await persist(links.groups_of, sorted(wanted))
+            around = wanted | {end for edges in groups.values() for edge in edges for end in pair(edge)}
+            held |= await persist(links.erasures.touching, sorted(around - looked), jobs - held.keys())
+            looked |= around
+            linked = {end for one in concerned(held, claims).values() for edge in one.past for end in pair(edge)}
+            wanted = linked - looked
         return groups, held
 
     async def _erase(self, reached: Mapping[str, Forgotten], before: Mapping[str, Forgotten]) -> None:
@@ -179,10 +185,7 @@ def _ids(claims: Iterable[Claim]) -> list[str]:
 
 def _near(ids: Iterable[str], reached: Mapping[str, Forgotten]) -> list[str]:
     """These ids, and everybody whom an erasure reached or took a link from."""
-    found = {*ids}
-    for one in reached.values():
-        found |= {*one.members, *(end for edge in one.past for end in pair(edge))}
-    return sorted(found)
+    return sorted({*ids}.union(*({*one.members} | neighbours(one) for one in reached.values())))
 
 
 def _reached(reached: Mapping[str, Forgotten], links: Links) -> dict[str, str]:
