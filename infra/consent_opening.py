@@ -18,6 +18,7 @@ class ConsentSide:
     """What a process reads people and writes consent with. `begin` before the first read, `end` after the last."""
 
     redis: RedisClient
+    runs: Runs
     people: RedisPeople
     consents: LedgeredConsents
     ledger: ConsentLedger
@@ -54,4 +55,4 @@ def put_together(
     keys = ConsentKeys(redis, partitions)
     truth = Truth(keys, ledger, runs, partitions)
     people = RedisPeople(redis, partitions, truth)
-    return ConsentSide(redis, people, LedgeredConsents(keys, ledger, people, clock), ledger, truth)
+    return ConsentSide(redis, runs, people, LedgeredConsents(keys, ledger, people, clock), ledger, truth)

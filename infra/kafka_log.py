@@ -14,9 +14,12 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 from engine.events import Event
 from engine.ports import Unavailable
 from engine.records import MAX_BYTES, MAX_EVENTS, RECORD_TYPE, partition_of
+from infra.kafka_log_pace import Pace, keep_pace
 from infra.topics import ALL_TOPICS, EVENTS, partition_counts, topic
 
 ACK_SECONDS = 8.0
+# how long a broker may hold a fetch at first: others wait for it on the same connection
+LOOK_MS = 20
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -196,13 +199,27 @@ async def _acknowledged(waits: set[asyncio.Future[None]]) -> None:
         future.result()
 
 
+async def ends_of(consumer: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """The offset after the last record of each partition; the consumer is assigned to look at them. Asked for it, the
+    embedded broker names the one after the *first* record of the last batch; a fetch tells the true one."""
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
+    starts = await consumer.beginning_offsets(places)
+    held = [place for place in places if ends[place] > starts[place]]
+    consumer.assign(held)
+    for place in held:
+        consumer.seek(place, ends[place] - 1)
+    while unknown := [place for place in held if consumer.highwater(place) is None]:
+        await consumer.getmany(*unknown, timeout_ms=1000)
+    return ends | {place: max(ends[place], consumer.highwater(place)) for place in held}
+
+
 async def read_topic(url: str, name: str) -> list[bytes]:
     """Everything a topic holds now, partition by partition."""
     places = (await _places(url, [name]))[name]
     values: list[bytes] = []
-    async with _reading(url) as consumer:
+    async with reading(url) as consumer:
+        ends = await ends_of(consumer, places)
         consumer.assign(places)
-        ends = await consumer.end_offsets(places)
         for place in places:
             while await consumer.position(place) < ends[place]:
                 batch = await consumer.getmany(place, timeout_ms=1000)
@@ -215,10 +232,10 @@ async def read_between(url: str, name: str, partition: int, first: int, end: int
     place = TopicPartition(name, partition)
     found: list[tuple[int, bytes]] = []
     try:
-        async with _reading(url) as consumer:
+        async with reading(url) as consumer:
+            end = min(end, (await ends_of(consumer, [place]))[place])
             consumer.assign([place])
             consumer.seek(place, first)
-            end = min(end, (await consumer.end_offsets([place]))[place])
             while await consumer.position(place) < end:
                 batch = await consumer.getmany(place, timeout_ms=1000)
                 found += [(message.offset, message.value or b"") for message in batch.get(place, [])]
@@ -230,16 +247,25 @@ async def read_between(url: str, name: str, partition: int, first: int, end: int
 async def describe_topics(url: str, prefix: str) -> list[tuple[str, int, int]]:
     """Our topics as (name, partitions, records)."""
     rows = []
-    async with _reading(url) as consumer:
+    async with reading(url) as consumer:
         for name, places in (await _places(url, [topic(prefix, n) for n in ALL_TOPICS])).items():
-            ends, starts = await consumer.end_offsets(places), await consumer.beginning_offsets(places)
+            ends, starts = await ends_of(consumer, places), await consumer.beginning_offsets(places)
             rows.append((name, len(places), sum(ends[p] - starts[p] for p in places)))
     return rows
 
 
 @contextlib.asynccontextmanager
-async def _reading(url: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap(url), auto_offset_reset="earliest")
+async def reading(url: str, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer that looks around, if need be as one of a group that it does not join. It gives the embedded broker,
+    which looks through its whole log for every fetch, the time that takes."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap(url),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=LOOK_MS,
+    )
+    keep_pace(consumer, Pace(LOOK_MS, 0))
     await consumer.start()
     try:
         yield consumer

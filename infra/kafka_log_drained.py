@@ -4,13 +4,14 @@ topics, commits and watermarks; stops nothing."""
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from engine.records import Position
-from infra.kafka_log import bootstrap, cluster_id
+from infra.kafka_log import cluster_id, ends_of, reading
 from infra.redis_store import FAILURES, connect
 from infra.redis_store_links import LinkStore
+from infra.redis_store_published import PublishedMarks
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
 from infra.topics import CHANGES, EVENTS, INBOX, LINKS, partition_counts, topic
@@ -51,48 +52,43 @@ async def applied(settings: Settings) -> bool:
 
 
 async def published(settings: Settings) -> bool:
-    """Whether the publisher has taken every notice."""
-    return await _committed(settings, CHANGES, "publish")
+    """Whether what follows from every notice is in Redis."""
+    if not await _committed(settings, CHANGES, "publish"):
+        return False
+    redis = connect(settings.redis_url)
+    try:
+        incarnation = await PartitionStore(redis).incarnation(await cluster_id(settings.kafka_url))
+        reached = (await PublishedMarks(redis).read(incarnation)).now
+        return all(reached.get(n, 0) >= end for n, end in enumerate(await _ends(settings, CHANGES)))
+    finally:
+        await redis.aclose()
 
 
 async def taken(settings: Settings) -> int:
     """How many notices the publisher has taken."""
-    async with _Reader(settings, CHANGES, f"{settings.prefix}rapport-publish") as reader:
-        return sum([await reader.committed(n) for n in range(reader.count)])
+    return sum((await _reached(settings, CHANGES, "publish"))[1])
 
 
 async def _committed(settings: Settings, name: str, role: str) -> bool:
-    async with _Reader(settings, name, f"{settings.prefix}rapport-{role}") as reader:
-        ends = await reader.ends()
-        return all([end == 0 or await reader.committed(n) >= end for n, end in enumerate(ends)])
+    ends, committed = await _reached(settings, name, role)
+    return all(at >= end for at, end in zip(committed, ends, strict=True))
 
 
 async def _ends(settings: Settings, name: str) -> Sequence[int]:
-    async with _Reader(settings, name, None) as reader:
-        return await reader.ends()
+    places = _places(settings, name)
+    async with reading(settings.kafka_url) as consumer:
+        ends = await ends_of(consumer, places)
+    return [ends[place] for place in places]
 
 
-class _Reader:
-    """Looks at one topic, on behalf of a group it does not join."""
+async def _reached(settings: Settings, name: str, role: str) -> tuple[Sequence[int], Sequence[int]]:
+    """Where each partition of a topic ends, and what the group of this role has committed there."""
+    places = _places(settings, name)
+    async with reading(settings.kafka_url, f"{settings.prefix}rapport-{role}") as consumer:
+        ends = await ends_of(consumer, places)
+        return [ends[place] for place in places], [int(await consumer.committed(place) or 0) for place in places]
 
-    def __init__(self, settings: Settings, name: str, group: str | None) -> None:
-        self.count = partition_counts(settings.partitions)[name]
-        self._places = [TopicPartition(topic(settings.prefix, name), p) for p in range(self.count)]
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap(settings.kafka_url), group_id=group, enable_auto_commit=False
-        )
 
-    async def __aenter__(self) -> "_Reader":
-        await self._consumer.start()
-        self._consumer.assign(self._places)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
-
-    async def ends(self) -> list[int]:
-        found = await self._consumer.end_offsets(self._places)
-        return [int(found[place]) for place in self._places]
-
-    async def committed(self, partition: int) -> int:
-        return int(await self._consumer.committed(self._places[partition]) or 0)
+def _places(settings: Settings, name: str) -> list[TopicPartition]:
+    count = partition_counts(settings.partitions)[name]
+    return [TopicPartition(topic(settings.prefix, name), partition) for partition in range(count)]

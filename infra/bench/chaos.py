@@ -13,7 +13,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-from aiokafka.errors import KafkaError
 
 from infra.bench.bed import Place
 from infra.bench.chaos_check import Checker, Verdict
@@ -21,14 +20,14 @@ from infra.bench.chaos_client import Clients
 from infra.bench.chaos_events import TOGETHER, Crowd
 from infra.bench.chaos_fleet import Fleet, RedisServer
 from infra.bench.chaos_kafka import Kafka
+from infra.bench.chaos_progress import PATIENCE_SECONDS, Progress
 from infra.bench.figures import Row, Say, Target
-from infra.kafka_log import KafkaLog, describe_topics
-from infra.kafka_log_drained import applied, published, taken, until
+from infra.kafka_log import KafkaLog
 from infra.ledger_store import new_secret
-from infra.redis_store import FAILURES, connect
+from infra.redis_store import connect
 from infra.redis_store_stream import PartitionStore
 from infra.settings import DEMO_CONFIG, Settings
-from infra.topics import CHANGES, INBOX, topic
+from infra.topics import INBOX, topic
 from infra.wiring import now_ms, prepare
 
 SEEDS = (1, 2, 3)
@@ -43,7 +42,6 @@ TRICKLE = 100
 ALONG = 0.7
 # shorter than anybody's patience with Redis
 HELD_SECONDS, FETCHED_SECONDS = 3.0, 0.5
-PATIENCE_SECONDS, QUIET_SECONDS, LOOKED_SECONDS = 300.0, 1.5, 5.0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -81,13 +79,13 @@ class Outcome(msgspec.Struct, frozen=True):
 class Chaos:
     """One run over one fleet."""
 
-    def __init__(self, plan: Plan, fleet: Fleet, clients: Clients, store: PartitionStore, say: Say) -> None:
+    def __init__(self, plan: Plan, fleet: Fleet, clients: Clients, progress: Progress, say: Say) -> None:
         self._plan = plan
         self._fleet = fleet
         self._clients = clients
         self._say = say
         self._draw = Random(plan.seed)
-        self._store = store
+        self._progress = progress
         self.back = 0
         self._left = plan.events
         self._made: dict[str, Callable[[], Awaitable[None]]] = {
@@ -134,21 +132,23 @@ class Chaos:
                 await self._move(move)
                 if sending.done():
                     await sending
+            if self._plan.forgets:
+                await self._lose_what_followed(sending)
             written = self._fleet.written()
             self._clients.grant(self._left, PHASE_SECONDS)
             await sending
         finally:
             sending.cancel()
             await inbox.stop()
-        await self._worked_off()
+        await self._progress.worked_off()
         if self._plan.forgets:
             # and once more when nothing comes after it that would show what was forgotten
             await self._lose_power(written)
-            await self._worked_off()
+            await self._progress.worked_off()
 
     async def _move(self, move: str) -> None:
         await asyncio.sleep(self._draw.random() * PHASE_SECONDS)
-        before = await self._applied()
+        before = await self._progress.applied()
         await self._made[move]()
         await self._until_moving(before)
 
@@ -174,7 +174,7 @@ class Chaos:
     async def _stop_one(self) -> None:
         """Until a write of a worker that came back was refused. One with nothing in hand is not refused anything, so
         Redis holds still until much has come in."""
-        before = await self._refused()
+        before = await self._progress.refused()
         for _ in range(MOST_PAUSES):
             self._fleet.hold()
             self._grant(self._plan.events // 50, 1.0)
@@ -185,64 +185,37 @@ class Chaos:
             await self._fleet.pause(self._draw.choice(self._fleet.workers()), STOPPED_SECONDS)
             for _ in range(20):
                 await asyncio.sleep(0.1)
-                if await self._refused() > before:
+                if await self._progress.refused() > before:
                     return
 
     async def _lose_power(self, written: tuple[Path, int]) -> None:
-        before = await self._applied()
+        before = await self._progress.applied()
         await self._fleet.lose_power(written)
-        back = max(before - await self._applied(), 0)
+        back = max(before - await self._progress.applied(), 0)
         self._say(f"chaos: seed {self._plan.seed}, Redis forgot {back} records")
         self.back += back
 
-    async def _applied(self) -> int:
-        """How many records all partitions have applied; 0 while Redis does not say."""
-        try:
-            return sum([(await self._store.watermark(p)).offset + 1 for p in range(self._plan.partitions)])
-        except FAILURES:
-            return 0
-
-    async def _refused(self) -> int:
-        return sum([(await self._store.counters(p))["refused"] for p in range(self._plan.partitions)])
+    async def _lose_what_followed(self, sending: asyncio.Task[None]) -> None:
+        """Redis forgets everything that was published of the last events, and nothing of what it follows from."""
+        with self._fleet.held_up("publisher"):
+            self._clients.grant(self._left // 2, 1.0)
+            self._left -= self._left // 2
+            while self._clients.budget > TOGETHER and not sending.done():  # noqa: ASYNC110 reason: it shrinks
+                await asyncio.sleep(0.1)
+            await self._progress.folded()
+            written = self._fleet.written()
+        await self._progress.worked_off()
+        self._say(f"chaos: seed {self._plan.seed}, Redis forgets what was published")
+        await self._lose_power(written)
+        await self._progress.worked_off()
 
     async def _until_moving(self, before: int) -> None:
         """Until the stream gets on, or there is nothing more to get on with."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while await self._applied() <= before and (self._clients.budget > TRICKLE or self._grant(TRICKLE, 1.0)):
+        deadline, applied = time.monotonic() + PATIENCE_SECONDS, self._progress.applied
+        while await applied() <= before and (self._clients.budget > TRICKLE or self._grant(TRICKLE, 1.0)):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the stream stands still:\n{self._fleet.last_words()}")
             await asyncio.sleep(0.1)
-
-    async def _worked_off(self) -> None:
-        await self._until(applied, self._applied)
-        before = -1
-        # what follows from the last records, index and notices, comes after their watermark
-        while (now := await self._told()) != before:
-            before = now
-            await asyncio.sleep(QUIET_SECONDS)
-        await self._until(published, self._taken)
-
-    async def _until(self, done: Callable[[Settings], Awaitable[bool]], reached: Callable[[], Awaitable[int]]) -> None:
-        """Until it is done. A busy machine is slow, not wrong: the stream stands still only where nothing moves."""
-        stood, since = -1, time.monotonic()
-        while not await until(done, self._fleet.settings, LOOKED_SECONDS):
-            now = await reached()
-            if now != stood:
-                stood, since = now, time.monotonic()
-            elif time.monotonic() - since > PATIENCE_SECONDS:
-                raise RuntimeError(f"{done.__name__}: the stream stands at {now}:\n{self._fleet.last_words()}")
-
-    async def _taken(self) -> int:
-        """How many notices the publisher has taken; -1 while the broker does not say."""
-        try:
-            return await taken(self._fleet.settings)
-        except KafkaError:
-            return -1
-
-    async def _told(self) -> int:
-        """How many notices of changes there are."""
-        topics = await describe_topics(self._fleet.settings.kafka_url, self._fleet.settings.prefix)
-        return sum(records for name, _, records in topics if name.endswith(CHANGES))
 
 
 def _settings(home: Path, kafka: Kafka, redis: RedisServer, plan: Plan) -> Settings:
@@ -298,7 +271,8 @@ async def endured(plan: Plan, home: Path, say: Say) -> AsyncIterator[Endured]:
         clients = Clients(Crowd(plan.events, plan.seed).sendings(), urls, keys, Random(plan.seed))
         redis = connect(settings.redis_url)
         try:
-            chaos = Chaos(plan, fleet, clients, PartitionStore(redis), say)
+            progress = Progress(settings, PartitionStore(redis), fleet.last_words)
+            chaos = Chaos(plan, fleet, clients, progress, say)
             await chaos.run()
             say(f"chaos: seed {plan.seed}, judging")
             await fleet.leave("archiver")

@@ -2,12 +2,14 @@
 port and data after it died. Knows processes and signals; nothing of what they work on."""
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import os
 import shutil
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -152,15 +154,21 @@ class Fleet:
             else:
                 return
 
-    async def pause(self, name: str, seconds: float) -> None:
-        """Stop a process for longer than its group waits for it, and let it go on where it was."""
+    @contextlib.contextmanager
+    def held_up(self, name: str) -> Iterator[None]:
+        """One of our processes stands still meanwhile, and goes on where it was."""
         process = self.children[name].process
         process.send_signal(signal.SIGSTOP)
-        self.let_go()
         try:
-            await asyncio.sleep(seconds)
+            yield
         finally:
             process.send_signal(signal.SIGCONT)
+
+    async def pause(self, name: str, seconds: float) -> None:
+        """Hold a process up for longer than its group waits for it."""
+        with self.held_up(name):
+            self.let_go()
+            await asyncio.sleep(seconds)
 
     def hold(self) -> None:
         """Redis holds still: whoever writes waits for it, with more and more in hand."""

@@ -17,7 +17,7 @@ from infra.bench.bed import Bed, Place, make_topic, servers_only
 from infra.bench.figures import Row, Say, Target, more
 from infra.bench.people import each_another, message, ten_each
 from infra.config import load
-from infra.kafka_log import KafkaLog, bootstrap
+from infra.kafka_log import KafkaLog, bootstrap, ends_of, reading
 from infra.redis_store import connect
 from infra.redis_store_stream import PartitionStore
 from infra.wiring import now_ms
@@ -90,13 +90,9 @@ async def append(bed: Bed, events: Iterable[Event]) -> int:
 
 
 async def _records(settings: Any) -> int:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap(settings.kafka_url))
-    await consumer.start()
-    try:
+    async with reading(settings.kafka_url) as consumer:
         places = [TopicPartition(f"{settings.prefix}events", p) for p in range(settings.partitions)]
-        return sum((await consumer.end_offsets(places)).values())
-    finally:
-        await consumer.stop()
+        return sum((await ends_of(consumer, places)).values())
 
 
 async def _measured(bed: Bed, events: Iterable[Event], profiles: int) -> Drained:

@@ -156,6 +156,7 @@ class Worker:
             append=self.sender.append,
             lateness_ms=self.settings.lateness_ms,
             spread=self.consents.spread,
+            runs=self.consent_side.runs,
         )
 
     def _wake(self, partition: int) -> None:

@@ -4,7 +4,7 @@ can be done again, and only newer versions replace older ones."""
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -19,13 +19,16 @@ from features.cross import summed
 from infra.config import LiveConfiguration
 from infra.consent_opening import open_consents
 from infra.feast_layout import encode_version, tombstone
+from infra.kafka_log import cluster_id
 from infra.model_store import ModelStore
 from infra.redis_store import FAILURES, RedisNotices, RedisPeople
 from infra.redis_store_features import ProfileRow, RedisFeatures
+from infra.redis_store_published import PublishedMarks
 from infra.redis_store_queues import RedisQueues
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
 from infra.stream.agents import PUBLISH, in_batches, new_app
+from infra.stream.republish import Publish, Republishing
 from infra.stream.shell import persist
 from infra.stream.unbroken import unbroken_in
 from infra.topics import CHANGES, topic
@@ -111,11 +114,17 @@ class Publisher:
             places = {v.profile_id: (encode_version(_version(v)), mine.get(v.profile_id)) for v in views}
             await self._queues.write(queue, places)
 
-    async def run(self) -> None:
-        """Once a second: follow the champion and the configuration, and sum the cross-profile counters into Feast."""
+    def anew(self) -> None:
+        """The counters across profiles are written once more, though they may not have changed."""
+        self._cross = {}
+
+    async def run(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Once a second: `look` whether Redis began anew, follow the champion and the configuration, and sum the
+        cross-profile counters into Feast."""
         while True:
             await asyncio.sleep(CROSS_SECONDS)
             await persist(self._store.beat, "publisher")
+            await look()
             self._model.refresh()
             self._configuration.maybe_reload()
             try:
@@ -142,20 +151,27 @@ def publish_app(settings: Settings) -> faust.App:
     publisher = Publisher(settings, LiveConfiguration(settings.config_dir), side.redis, side.people)
     name = topic(settings.prefix, CHANGES)
     notices = unbroken_in(settings.kafka_url, name)
+    publish = Publish(publisher.take, publisher.derive, publisher.anew)
+    store = PartitionStore(side.redis)
+    republishing = Republishing(publish, notices, PublishedMarks(side.redis), side.runs)
 
     async def go_on(assigned: Mapping[TP, int | None]) -> Mapping[TP, int]:
-        # from where the group committed: notices only say what to look at
-        notices.begin({tp.partition: at for tp, at in assigned.items()})
-        return {}
+        incarnation = await persist(store.incarnation, await persist(cluster_id, settings.kafka_url))
+        places = {tp.partition: tp for tp in assigned}
+        back = await republishing.begin(incarnation, {tp.partition: at for tp, at in assigned.items()})
+        return {places[partition]: offset for partition, offset in back.items()}
 
     async def begin() -> None:
-        await side.begin(publisher.derive)
+        await side.begin(republishing.beside)
+
+    async def run() -> None:
+        await publisher.run(republishing.look)
 
     app = new_app(settings, PUBLISH, go_on)
     source = app.topic(name, value_type=bytes, internal=False)
-    in_batches(app, source, publisher.take, notices, settings.publish_ms / 1000)
+    in_batches(app, source, republishing.take, notices, settings.publish_ms / 1000)
     app.task()(begin)
-    app.task()(publisher.run)
+    app.task()(run)
     return app
 
 

@@ -1,7 +1,9 @@
 """The station that keeps identity: one writer turns link claims into verdicts, persons and the index. Loads, calls
 `engine.identity`, stores; knows no rule about who belongs together."""
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -13,8 +15,10 @@ from engine.identity import Claim, Edge, Edges, Person, components, grouped, pai
 from engine.records import Position
 from engine.signals import DAY
 from infra.link_record import LinkRecord
+from infra.redis_store import Runs
 from infra.redis_store_links import LinkCommit, LinkMark, LinkStore
 from infra.redis_store_stream import PartitionStore
+from infra.stream.republish import LOOKS_BACK
 from infra.stream.shell import Fatal, persist
 
 _RECORD = msgspec.msgpack.Decoder(LinkRecord)
@@ -35,6 +39,7 @@ class Around(msgspec.Struct, frozen=True):
     lateness_ms: int = 30 * DAY
     clock: Callable[[], int] = now_ms
     spread: Callable[[Sequence[Sequence[str]]], Awaitable[None]] | None = None
+    runs: Runs = msgspec.field(default_factory=Runs)
 
 
 class Relation:
@@ -45,10 +50,14 @@ class Relation:
         self._around = around
         self._mark: LinkMark | None = None
         self._marks: dict[int, Position] = {}
+        self._met: set[str] = set()
+        self._lately: deque[set[str]] = deque([set()], maxlen=LOOKS_BACK + 1)
+        self._alone = asyncio.Lock()
 
     async def resume(self) -> LinkMark:
         """Learn where identity stands, and do once more what follows from its last record: it may have been lost."""
         links = self._around.links
+        self._met = set(self._around.runs.seen)
         self._marks = await persist(links.marks)
         self._mark = await persist(links.mark)
         claims = await persist(links.last)
@@ -60,7 +69,11 @@ class Relation:
 
     async def take(self, offset: int, raw: bytes) -> None:
         """Record the claims of one record, unless it was recorded before."""
-        mark = self._mark or await self.resume()
+        async with self._alone:
+            await self._take(offset, raw)
+
+    async def _take(self, offset: int, raw: bytes) -> None:
+        mark = await self._anew(self._mark) if self._mark is not None else await self.resume()
         position = Position(self._incarnation, 0, offset)
         record = _decode(raw)
         if mark.position.incarnation == position.incarnation and offset <= mark.position.offset:
@@ -105,7 +118,9 @@ class Relation:
         self._marks |= marks
         await persist(links.note_conflicts, dict.fromkeys(change.gone, ()))
         old = None if record.again else _persons(edges, self._around.rules)
-        await self._derive(_near(_ids(claims), reached), after.version, old)
+        near = _near(_ids(claims), reached)
+        self._lately[-1].update(near)
+        await self._derive(near, after.version, old)
         # only now: what is derived from an emptied fragment must be newer than what was derived from the whole person
         await self._erase(reached, held)
         await self._trim({at.partition for at, _ in record.entries})
@@ -137,10 +152,25 @@ class Relation:
                 await persist(self._around.append, fresh)
 
     async def check(self) -> None:
-        """Raises `Fatal` where Redis forgot what it had acknowledged: a new life reads it from the log again."""
+        """Once a second. Raises `Fatal` where Redis forgot what it had acknowledged: a new life reads it from the log
+        again."""
         mark = self._mark
-        if mark is not None and (await persist(self._around.links.mark)).position < mark.position:
-            raise Fatal("links: Redis forgot what it had taken; going back to where it stands")
+        # a record that is being recorded meets the same at its own write
+        if mark is None or self._alone.locked():
+            return
+        async with self._alone:
+            if (await persist(self._around.links.mark)).position < mark.position:
+                raise Fatal("links: Redis forgot what it had taken; going back to where it stands")
+            await self._anew(mark)
+            self._lately.append(set())
+
+    async def _anew(self, mark: LinkMark) -> LinkMark:
+        """Where Redis began anew and forgot no record, what follows from the last ones may be missing: once more."""
+        if self._around.runs.seen <= self._met:
+            return mark
+        mark = await self.resume()
+        await self._derive(sorted(set().union(*self._lately)), mark.version, None)
+        return mark
 
     def _new(self, at: Position) -> bool:
         return at.partition not in self._marks

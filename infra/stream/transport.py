@@ -8,7 +8,7 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from infra.stream.pace import Pace, keep_pace
+from infra.kafka_log_pace import Pace, keep_pace
 
 # what the group committed for each assigned partition (None: nothing yet) to where it is to be read from instead
 Positions = Callable[[Mapping[TP, int | None]], Awaitable[Mapping[TP, int]]]

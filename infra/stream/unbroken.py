@@ -34,6 +34,14 @@ class Unbroken:
         """This record was taken, and what `before` gave for it."""
         self._next[partition] = max(self._next.get(partition, 0), offset + 1)
 
+    def reached(self, partition: int) -> int:
+        """The offset after the last record that was taken."""
+        return self._next.get(partition, 0)
+
+    async def between(self, partition: int, first: int, end: int) -> list[bytes]:
+        """What the records from `first` to before `end` hold, though they were taken before."""
+        return [value for _, value in await self._read(partition, first, end)] if first < end else []
+
     async def before(self, partition: int, offset: int) -> Records:
         """The records that have to be taken before this one, in order; nearly always none."""
         begin = self._next.get(partition, 0)

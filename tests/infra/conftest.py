@@ -1,4 +1,4 @@
-"""A Redis for one test alone."""
+"""A Redis for one test alone, and one that forgets."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from infra.embedded import free_port, start_redis
 from infra.redis_store import RedisClient, connect
+from tests.infra.forgetful import Forgetful
 
 
 @pytest.fixture
@@ -18,3 +19,11 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisClient]:
     yield client
     await client.aclose()
     await server.stop()
+
+
+@pytest.fixture
+async def forgetful(tmp_path: Path) -> AsyncIterator[Forgetful]:
+    made = Forgetful(tmp_path)
+    yield made
+    if made.server is not None:
+        await made.server.stop()

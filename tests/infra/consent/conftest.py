@@ -8,7 +8,6 @@ import pytest
 from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.processes import RunningServer
 from infra.redis_store import connect
-from tests.infra.consent.forgetful import Forgetful
 from tests.infra.consent.place import Place
 from tests.servers import database
 
@@ -29,11 +28,3 @@ async def place(any_redis: RunningServer, tmp_path: Path) -> AsyncIterator[Place
 @pytest.fixture
 def ledger(database_url: str) -> ConsentLedger:
     return ConsentLedger(open_ledger(database_url), lambda: 5)
-
-
-@pytest.fixture
-async def forgetful(tmp_path: Path) -> AsyncIterator[Forgetful]:
-    made = Forgetful(tmp_path)
-    yield made
-    if made.server is not None:
-        await made.server.stop()

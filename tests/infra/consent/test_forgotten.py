@@ -13,8 +13,8 @@ from infra.consent_opening import ConsentSide
 from infra.ledger_store_consent import ROWS
 from infra.redis_store import Pending
 from tests.infra.consent.dying import AMID_FINAL, LEDGERED, dies
-from tests.infra.consent.forgetful import Forgetful
 from tests.infra.consent.place import PARTITIONS, A, B, Place, allowed, consent, keys_of, no, yes
+from tests.infra.forgetful import Forgetful
 
 LATER = 60_000
 Act = Callable[[ConsentSide, Place], Awaitable[None]]

@@ -58,11 +58,12 @@ def id_of(kind: str, value: str) -> str:
 class Bed:
     """Stores over one Redis with a single partition, and what a worker on them has sent."""
 
-    def __init__(self, redis: RedisClient, partitions: int = 1) -> None:
+    def __init__(self, redis: RedisClient, partitions: int = 1, runs: Runs | None = None) -> None:
         self.redis = redis
+        self.runs = runs or Runs()
         self.store = PartitionStore(redis)
         self.ledger = ConsentLedger(open_ledger(MEMORY), self.clock)
-        side = put_together(redis, Runs(), self.ledger, partitions, self.clock)
+        side = put_together(redis, self.runs, self.ledger, partitions, self.clock)
         self.people, self.consents, self.truth = side.people, side.consents, side.truth
         self.links = LinkStore(redis, partitions)
         self.rejected: list[Reject] = []
@@ -107,6 +108,7 @@ class Bed:
                 LATENESS,
                 clock=self.clock,
                 spread=self.consents.spread,
+                runs=self.runs,
             ),
         )
 

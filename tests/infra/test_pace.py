@@ -5,8 +5,8 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from infra.kafka_log import bootstrap, ensure_topics
+from infra.kafka_log_pace import LATEST, LONGEST_PAUSE_MS, LONGEST_WAIT_MS, Pace, keep_pace
 from infra.processes import RunningServer
-from infra.stream.pace import LATEST, LONGEST_PAUSE_MS, LONGEST_WAIT_MS, Pace, keep_pace
 from infra.topics import EVENTS, topic
 
 RECORDS, NEW = 4000, 20
