@@ -9,7 +9,9 @@ from fastapi import Request
 from api.answers import consent_of
 from api.deps import World
 from api.errors import Problem
+from api.serving import reference
 from engine.consent import Consent, Held, country_of
+from engine.identifiers import RESERVED, Identifier
 from engine.ports import Circumstances, ConsentChange, PersonView, Stale
 from engine.statement import Subject, outlook, read_versions
 
@@ -20,6 +22,18 @@ LOOKS = 4
 def sends_gpc(request: Request) -> bool:
     """Whether the browser sent Global Privacy Control: exactly `Sec-GPC: 1`, anything else is no signal."""
     return request.headers.get("sec-gpc") == "1"
+
+
+async def meant(world: World, ref: str) -> Identifier:
+    """Whom a reference names, for who states something about them. Raises a 400 problem where its type is none that is
+    configured and nobody is known under it: under a misspelt type a withdrawal would hold for nobody."""
+    named, types = reference(world, ref), world.now.identity.types
+    if named.type not in types and named.type != RESERVED:
+        view = await world.people.person(named.id)
+        if not view.known and not view.held and len(view.members) == 1:
+            message = "nobody is known under this identifier, and its type is none of those configured here"
+            raise Problem(400, "unknown_identifier_type", f"{message} ({', '.join(types)}); check its spelling")
+    return named
 
 
 async def state(world: World, identity: str, saying: Saying, told: Circumstances) -> Consent:

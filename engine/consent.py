@@ -253,6 +253,13 @@ def resolve(held: Mapping[str, Held], policy: Purposes, country: str | None = No
     return Consent(answers, refusing, settings, jurisdiction, version, rule, restricted)
 
 
+def ends_of(consent: Consent) -> tuple[int, int | None]:
+    """How many answers have expired, and when (ms) the next one will; None where none ever does."""
+    answers = consent.answers.values()
+    ends = [answer.until for answer in answers if answer.allowed and answer.until is not None]
+    return sum(answer.status == EXPIRED for answer in answers), min(ends, default=None)
+
+
 def country_of(profile: Profile) -> str | None:
     trait = profile.state.traits.get("country")
     return trait.value if trait is not None and isinstance(trait.value, str) else None

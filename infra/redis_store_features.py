@@ -32,6 +32,7 @@ from infra.feast_layout import (
     layout_of,
     tombstone,
 )
+from infra.id_bytes import pack_id, unpack_id
 from infra.redis_store import FAILURES, RedisClient, nearest
 
 # rows per script: below, calls dominate; above, everybody else waits for Redis
@@ -213,6 +214,7 @@ class RedisFeatures:
         self._cross = FeatureRows(redis, cross)
         self._counts = (field(CROSS.name, IMPRESSIONS), field(CROSS.name, ACCEPTED))
         self._listed = f"{{features}}{cross.project}"
+        self._ends = f"{{features}}{profile.project}:ends"
 
     async def write_profiles(self, rows: Sequence[ProfileRow]) -> int:
         """Write each row unless the stored one is as new; returns how many were written."""
@@ -226,11 +228,13 @@ class RedisFeatures:
     async def remove_profile(self, profile_id: str, link_version: int) -> bool:
         """Take a row away as far as this link version goes; a later link version may write it again."""
         with _answering():
+            await self._redis.zrem(self._ends, pack_id(profile_id))
             return await self._profiles.remove((profile_id,), tombstone(link_version))
 
     async def erase_profile(self, profile_id: str, version: bytes) -> bool:
         """Whether a row was there and was older than `version`; nothing but that is left."""
         with _answering():
+            await self._redis.zrem(self._ends, pack_id(profile_id))
             held = (await self._profiles.read([(profile_id,)]))[0]
             return await self._profiles.remove((profile_id,), version) and held is not None
 
@@ -242,6 +246,21 @@ class RedisFeatures:
         """Rows in the order asked."""
         with _answering():
             return await self._profiles.read([(profile_id,) for profile_id in profile_ids])
+
+    async def note_ends(self, ends: Mapping[str, int | None]) -> None:
+        """When (ms) each of these rows rests on a yes that has expired; None where it never will."""
+        some = {pack_id(identity): at for identity, at in ends.items() if at is not None}
+        none = [pack_id(identity) for identity, at in ends.items() if at is None]
+        with _answering():
+            if some:
+                await self._redis.zadd(self._ends, some)
+            if none:
+                await self._redis.zrem(self._ends, *none)
+
+    async def ended(self, at: int, most: int) -> list[str]:
+        """Up to so many profiles whose row rests on a yes that has expired by `at` (ms), the longest first."""
+        with _answering():
+            return [*map(unpack_id, await self._redis.zrangebyscore(self._ends, "-inf", at, start=0, num=most))]
 
     async def write_cross(
         self, counts: Mapping[tuple[str, str], CrossCounts], actions: Mapping[str, Action], at: int

@@ -20,7 +20,7 @@ from api.representation import PRIVATE, is_current, is_expected, json_answer, no
 from api.routes.profiles import Ref
 from api.schemas_people import ConsentAnswer, ConsentDocument, ConsentPatch, StatedAnswer
 from api.serving import reference
-from api.stating import LOOKS, after, contested, sends_gpc
+from api.stating import LOOKS, after, contested, meant, sends_gpc
 from engine.audit import CONSENT
 from engine.consent import CONTRACT, RESTRICTION, Consent, Held, Purposes, country_of
 from engine.limits import together
@@ -121,7 +121,7 @@ class Change:
         raise contested()
 
     async def _carried_out(self, ref: str, asked: ConsentPatch | ConsentDocument, *, whole: bool) -> Response:
-        view = await self._world.people.person(reference(self._world, ref).id)
+        view = await self._world.people.person((await meant(self._world, ref)).id)
         consent = consent_of(view, self._policy, self._world.clock())
         named = _answers(asked.purposes or {}, consent)
         _check_names(named, asked, self._policy)

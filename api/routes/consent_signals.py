@@ -14,8 +14,7 @@ from api.documents import answer, json_body, problems
 from api.reading import read_json
 from api.representation import PRIVATE, json_answer
 from api.schemas_signals import ConsentString, HeardAnswer
-from api.serving import reference
-from api.stating import sends_gpc, state
+from api.stating import meant, sends_gpc, state
 from engine import gpp, tcf
 from engine.audit import CONSENT
 from engine.consent import CONTRACT
@@ -86,8 +85,9 @@ async def _take(request: Request, world: World, key: ApiKey, ref: str, signal: S
         return changes(subject, Wish(signal.how, now, purposes, text_version=signal.text_version, agreed=agreed))
 
     told = Circumstances(who=key.name, how=signal.how, evidence={"string": signal.string})
-    consent = await state(world, reference(world, ref).id, said, told)
-    noted(world, key, CONSENT, reference(world, ref).id)
+    named = await meant(world, ref)
+    consent = await state(world, named.id, said, told)
+    noted(world, key, CONSENT, named.id)
     return json_answer(HeardAnswer(heard.answers, late, consent_answer(consent)), headers=PRIVATE)
 
 

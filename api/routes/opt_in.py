@@ -29,8 +29,7 @@ from api.reading import read_json
 from api.representation import PRIVATE, json_answer
 from api.routes.unsubscribe import link_base
 from api.schemas_signals import OptInAnswer, OptInAsk
-from api.serving import reference
-from api.stating import state
+from api.stating import meant, state
 from engine import opt_in
 from engine.consent import CONTRACT, Purposes
 from engine.opt_in import OptIn, awaiting, state_at, token_hash
@@ -71,7 +70,7 @@ async def ask_for_link(request: Request, key: Asker, world: WorldNow) -> Respons
     _check(asked, world.now.purposes)
     now, rules = world.clock(), world.now.signals.links
     wanted = OptIn(
-        identity=reference(world, asked.profile).id,
+        identity=(await meant(world, asked.profile)).id,
         purposes=tuple(dict.fromkeys(asked.purposes)),
         preferences={channel: tuple(topics) for channel, topics in asked.preferences.items()},
         source=asked.source or key.name,

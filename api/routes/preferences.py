@@ -36,8 +36,7 @@ from api.routes.profiles import Ref
 from api.routes.unsubscribe import link_base
 from api.schemas_signals import PreferenceLink
 from api.sealed import seal, unseal
-from api.serving import reference
-from api.stating import state
+from api.stating import meant, state
 from api.templates import HEADERS, render
 from engine.audit import LINK
 from engine.consent import CONTRACT
@@ -76,7 +75,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
 )
 async def make_link(request: Request, ref: Ref, key: Maker, world: WorldNow) -> Response:
     """Send it only to the person: it shows what is kept of them, and deletes it if they ask."""
-    named = reference(world, ref)
+    named = await meant(world, ref)
     noted(world, key, LINK, (await world.people.person(named.id)).profile_id)
     now = world.clock()
     until = now + LINK_DAYS * DAY

@@ -17,8 +17,7 @@ from api.reading import read_json
 from api.representation import PRIVATE, json_answer
 from api.schemas_signals import UnsubscribeAsk, UnsubscribeLink, UnsubscribeLinks
 from api.sealed import seal, unseal
-from api.serving import reference
-from api.stating import state
+from api.stating import meant, state
 from engine.ports import ApiKey, Circumstances, ConsentChange
 from engine.signals import DAY, REACHED_BY
 from engine.statement import Subject, Wish, changes
@@ -81,7 +80,7 @@ async def make_links(request: Request, _key: Sender, world: WorldNow) -> Respons
     base = link_base(request, world)
     links = []
     for ref in asked.profiles:
-        claim = Claim(reference(world, ref).id, asked.channel, asked.topic, until)
+        claim = Claim((await meant(world, ref)).id, asked.channel, asked.topic, until)
         url = f"{base}/v1/unsubscribe/{seal(world.secret, USE, msgspec.msgpack.encode(claim))}"
         links.append(UnsubscribeLink(ref, url, _headers(url, rules.mailto)))
     return json_answer(UnsubscribeLinks(links, iso(until)), headers=PRIVATE)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from faust.types import TP
 
-from engine.consent import country_of, resolve, reveal
+from engine.consent import country_of, ends_of, resolve, reveal
 from engine.ports import People, PersonView, Unavailable
 from features.compute import CrossCounts, profile_values
 from features.cross import summed
@@ -41,6 +41,14 @@ log = logging.getLogger("rapport.publish")
 _IDS = msgspec.msgpack.Decoder(list[str])
 PEOPLE_PER_READ = 200
 CROSS_SECONDS = 1.0
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """What follows from one person: the row, and when (ms) it rests on a yes that has expired."""
+
+    view: PersonView
+    row: ProfileRow
+    until: int | None
 
 
 class Publisher:
@@ -86,8 +94,11 @@ class Publisher:
                 await self._forget(identity, view)
         people = {view.profile_id: view for view in views if view.known}
         at = time.time_ns() // 1_000_000
-        await self._features.write_profiles([self._row(view, at) for view in people.values()])
-        await self._write_queues(list(people.values()), at)
+        found = [self._derived(view, at) for view in people.values()]
+        await self._features.write_profiles([one.row for one in found])
+        await self._write_queues(found, at)
+        ends = {one.view.profile_id: one.until for one in found}
+        await self._features.note_ends({view.profile_id: ends.get(view.profile_id) for view in views})
         await self._notices.announce(list(people))
 
     async def _forget(self, identity: str, view: PersonView) -> None:
@@ -97,34 +108,49 @@ class Publisher:
         queues = self._configuration.current.catalogue.queues
         await asyncio.gather(*(self._queues.write(queue, {identity: place}) for queue in queues))
 
-    def _row(self, view: PersonView, at: int) -> ProfileRow:
+    def _derived(self, view: PersonView, at: int) -> Derived:
         purposes = self._configuration.current.purposes
         profile = view.profile
         consent = resolve(view.held, purposes, country_of(profile), at)
         visible = reveal(profile, consent, bearing(purposes), purposes)
         values = np.asarray(profile_values(visible, at), dtype=np.float32)
-        return ProfileRow(view.profile_id, _version(view), at, values)
+        expired, until = ends_of(consent)
+        # nothing was said or done when a yes expires, and yet what rests on it is older than what does not
+        version = (*view.generation, *([expired] if expired else []))
+        return Derived(view, ProfileRow(view.profile_id, version, at, values), until)
 
-    async def _write_queues(self, views: Sequence[PersonView], at: int) -> None:
+    async def _write_queues(self, found: Sequence[Derived], at: int) -> None:
         configuration = self._configuration.current
         setting = Setting(configuration.catalogue, configuration.purposes, self._model.current(), self._cross)
-        entries = queue_entries(views, setting, at)
+        entries = queue_entries([one.view for one in found], setting, at)
         for queue in configuration.catalogue.queues:
             mine = {entry.profile_id: entry for entry in entries if entry.queue == queue}
-            places = {v.profile_id: (encode_version(_version(v)), mine.get(v.profile_id)) for v in views}
+            places = {
+                one.row.profile_id: (encode_version(one.row.version), mine.get(one.row.profile_id)) for one in found
+            }
             await self._queues.write(queue, places)
+
+    async def close_expired(self) -> None:
+        """Publish everybody anew of whom a yes has expired since it was last done."""
+        at = time.time_ns() // 1_000_000
+        while due := await persist(self._features.ended, at, PEOPLE_PER_READ):
+            await self.derive(due)
+            # who cannot be published would be due for ever
+            left = set(await persist(self._features.ended, at, PEOPLE_PER_READ)) & set(due)
+            await persist(self._features.note_ends, dict.fromkeys(left))
 
     def anew(self) -> None:
         """The counters across profiles are written once more, though they may not have changed."""
         self._cross = {}
 
     async def run(self, look: Callable[[], Awaitable[None]]) -> None:
-        """Once a second: `look` whether Redis began anew, follow the champion and the configuration, and sum the
-        cross-profile counters into Feast."""
+        """Once a second: `look` whether Redis began anew, close what rests on an expired yes, follow the champion and
+        the configuration, and sum the cross-profile counters into Feast."""
         while True:
             await asyncio.sleep(CROSS_SECONDS)
             await persist(self._store.beat, "publisher")
             await look()
+            await self.close_expired()
             self._model.refresh()
             self._configuration.maybe_reload()
             try:
@@ -138,11 +164,6 @@ class Publisher:
             actions = self._configuration.current.catalogue.actions
             await self._features.write_cross(rows, actions, time.time_ns() // 1_000_000)
         return rows
-
-
-def _version(view: PersonView) -> tuple[int, int, int]:
-    """(link version, consent version, count of events): what a row or a queue's entry was derived from."""
-    return view.generation
 
 
 def publish_app(settings: Settings) -> faust.App:

@@ -19,6 +19,7 @@ from engine.consent import (
     Statement,
     as_dict,
     country_of,
+    ends_of,
     resolve,
     reveal,
     widens,
@@ -26,7 +27,7 @@ from engine.consent import (
 from engine.events import Event
 from engine.parts import EVENT_PURPOSES, KIND_PURPOSES, signal_purpose
 from engine.profile import Fragment, Profile, State, merge
-from engine.signals import observe
+from engine.signals import DAY, observe
 from engine.timeline import Moment
 from tests.strategies import ANN, EMAIL, START, folded
 
@@ -253,6 +254,16 @@ def test_events_of_the_company_s_own_are_for_what_is_configured() -> None:
     sent, order = (Moment(1, "m", "track", name, {}) for name in own.events)
     assert (shown(sent, "service"), shown(sent, "service", policy=own)) == ((), (sent,))
     assert (shown(order, "service"), shown(order, "service", policy=own)) == ((order,), ())
+
+
+def test_the_next_yes_to_expire_is_named_and_those_that_have_are_counted() -> None:
+    policy = Purposes({name: Purpose(name, valid_days=days) for name, days in (("a", 1), ("b", 2), ("c", 0))})
+    held = {"x": Held({name: (Statement(GRANTED, 5, "page"),) for name in policy.purposes})}
+    first, second = 5 + DAY, 5 + 2 * DAY
+    for at, told in ((first - 1, (0, first)), (first, (1, second)), (second - 1, (1, second)), (second, (2, None))):
+        assert ends_of(resolve(held, policy, at=at)) == told
+    restricted = {"x": msgspec.structs.replace(held["x"], settings={"restriction": "dispute"})}
+    assert ends_of(resolve(restricted, policy, at=first - 1)) == (0, None)
 
 
 def test_the_country_is_read_from_the_profile() -> None:

@@ -1,8 +1,11 @@
 """A Redis that can be killed and come back without what it wrote last."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
+
+from redis.asyncio import Redis
 
 from infra.embedded import free_port, start_redis
 from infra.processes import RunningServer
@@ -23,6 +26,14 @@ class Forgetful:
     @property
     def file(self) -> Path:
         return next((self.home / "redis" / "appendonlydir").glob("*.incr.aof"))
+
+    async def written(self) -> int:
+        """How long its file is with everything it has acknowledged: while it syncs, it keeps some back."""
+        assert self.server is not None
+        async with Redis.from_url(self.server.url) as redis:
+            while (await redis.info("persistence"))["aof_buffer_length"]:  # noqa: ASYNC110 reason: Redis gives no sign
+                await asyncio.sleep(0.01)
+        return self.file.stat().st_size
 
     async def forget_since(self, size: int) -> None:
         """Dies, and comes back with its file as it was when it had this size."""

@@ -40,7 +40,7 @@ async def test_a_redis_without_its_last_second_is_not_believed(forgetful: Forget
     await side.consents.write({A: yes(1000, A, B)})
     assert await allowed(side)
     assert await allowed(watching)
-    before = forgetful.file.stat().st_size
+    before = await forgetful.written()
     await act(side, place)
     await forgetful.forget_since(before)
     fresh = place.side()
@@ -63,7 +63,7 @@ async def test_a_redis_that_forgot_is_not_believed_about_who_may_be_collected_or
     place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
     side = await place.opened()
     await side.consents.write({A: yes(1000, A)})
-    before = forgetful.file.stat().st_size
+    before = await forgetful.written()
     await side.consents.write({A: no(2000)})
     await forgetful.forget_since(before)
     fresh = place.side()
@@ -79,7 +79,7 @@ async def test_a_redis_that_forgot_is_not_believed_about_who_may_be_collected_or
 async def test_a_redis_that_lost_everything_gets_consent_back(forgetful: Forgetful, tmp_path: Path) -> None:
     place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
     side = await place.opened()
-    empty = forgetful.file.stat().st_size
+    empty = await forgetful.written()
     await side.consents.write({A: yes(1000, A)})
     await side.consents.write({B: no(1000)})
     await forgetful.forget_since(empty)
@@ -120,7 +120,7 @@ async def test_a_redis_that_restarted_is_believed_again_though_a_row_is_damaged(
     """Of whom the ledger cannot say what they said, nothing is used; everybody else is as they said."""
     place = Place(await forgetful.start(), f"sqlite:///{tmp_path / 'ledger.db'}")
     side = await place.opened()
-    empty = forgetful.file.stat().st_size
+    empty = await forgetful.written()
     await side.consents.write({A: yes(1000, A), B: yes(1000, B)})
     said = await spoil(side, A)
     await forgetful.forget_since(empty)
@@ -149,7 +149,7 @@ async def test_who_writes_before_redis_has_caught_up_hides_nothing_that_it_lost(
         i for i in (f"{n:a>16}" for n in range(99)) if partition_of(i, PARTITIONS) == partition_of(A, PARTITIONS)
     )
     await side.consents.write({A: yes(1000, A)})
-    before = forgetful.file.stat().st_size
+    before = await forgetful.written()
     await side.consents.write({A: no(2000)})
     await side.consents.end()
     await forgetful.forget_since(before)

@@ -1,13 +1,16 @@
 """What is derived for everybody who changed: Feast row, queues, a tombstone under an id that is no profile's."""
 
+import asyncio
 import math
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from engine.consent import DENIED, Statement
+from engine.consent import DENIED, GRANTED, Statement
 from engine.ports import ConsentChange, Entry
+from engine.signals import DAY
 from features.views import PROFILE
 from infra.config import LiveConfiguration
 from infra.feast_layout import encode_version
@@ -18,6 +21,9 @@ from infra.stream.publish import Publisher
 from tests.infra.stream.bed import START, Bed, event, id_of, record
 
 ANN, COOKIE = id_of("user_id", "ann"), id_of("anonymous_id", "cookie")
+BOB = id_of("user_id", "bob")
+# of the European law in the demo's configuration
+DEMO_VALID_DAYS = 730
 FOLLOW_UP = "complaint_follow_up"
 
 
@@ -92,6 +98,41 @@ async def test_a_withdrawal_empties_what_was_published(bed: Bed, published: Publ
     assert math.isnan(await published.column("product_views_30d"))
 
 
+async def test_a_row_closes_when_the_yes_it_rests_on_expires(bed: Bed, published: Published) -> None:
+    """Nothing happens to Ann meanwhile, and one more who cannot be published is in nobody's way."""
+    viewed = event(minute=1, event="Product Viewed", properties={"category": "tv"})
+    await bed.partition().take(0, record(event("identify", traits={"country": "DE"}), viewed))
+    said = time.time_ns() // 1_000_000 - DEMO_VALID_DAYS * DAY
+    await bed.consents.write({ANN: ConsentChange({"personalization": Statement(GRANTED, said + 1_500, "web")})})
+    await published(ANN)
+    assert await published.column("product_views_30d") > 0
+    await published.publisher.close_expired()
+    assert await published.column("product_views_30d") > 0
+    await bed.redis.set(f"{{p0}}f:{BOB}", b"not a fragment")
+    await published.features.note_ends({BOB: 5})
+    await asyncio.sleep(1.6)
+    await published.publisher.close_expired()
+    assert math.isnan(await published.column("product_views_30d"))
+    assert await published.features.ended(said + 2 * DEMO_VALID_DAYS * DAY, 10) == []
+    # a yes said anew opens it again, and a withdrawal ends the waiting
+    later = said + 5_000
+    await bed.consents.write({ANN: ConsentChange({"personalization": Statement(GRANTED, later, "web", covers=(ANN,))})})
+    await published(ANN)
+    assert await published.column("product_views_30d") > 0
+    assert await published.features.ended(later + DEMO_VALID_DAYS * DAY, 10) == [ANN]
+    await bed.consents.write({ANN: ConsentChange({"personalization": Statement(DENIED, later + 1, "web")})})
+    await published(ANN)
+    assert await published.features.ended(later + DEMO_VALID_DAYS * DAY, 10) == []
+
+
+async def test_nothing_waits_for_a_row_that_is_gone(bed: Bed, published: Published) -> None:
+    await published.features.note_ends({ANN: 5, COOKIE: 6})
+    assert await published.features.ended(6, 1) == [ANN]
+    await published.features.remove_profile(COOKIE, 1)
+    await published.features.erase_profile(ANN, encode_version((1, 0, 0)))
+    assert await published.features.ended(6, 10) == []
+
+
 async def test_an_older_view_never_replaces_a_newer_place(bed: Bed) -> None:
     queues = RedisQueues(bed.redis)
 
@@ -118,8 +159,8 @@ async def test_an_older_view_never_replaces_a_newer_place(bed: Bed) -> None:
 
 async def test_one_person_who_cannot_be_published_stops_nobody(bed: Bed, published: Published) -> None:
     await bed.partition().take(0, record(event(), event(user="bob")))
-    await bed.redis.set(f"{{p0}}f:{id_of('user_id', 'bob')}", b"not a fragment")
-    await published(id_of("user_id", "bob"), ANN)
+    await bed.redis.set(f"{{p0}}f:{BOB}", b"not a fragment")
+    await published(BOB, ANN)
     assert await published.column("events_30d") > 0
 
 

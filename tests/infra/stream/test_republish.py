@@ -77,10 +77,6 @@ class House:
         waiting = [entry.profile_id for entry in (await self.queues.entries(FOLLOW_UP, 10))[0]]
         return row is not None, identity in waiting
 
-    @property
-    def written(self) -> int:
-        return self.forgetful.file.stat().st_size
-
 
 @pytest.fixture
 async def house(forgetful: Forgetful, tmp_path: Path) -> House:
@@ -93,7 +89,7 @@ ALL, NOTHING = (True, True), (False, False)
 async def test_what_went_with_the_last_second_is_published_again_without_any_notice(house: House) -> None:
     await house.fold("ann")
     await house.looks()
-    before = house.written
+    before = await house.forgetful.written()
     await house.notice(ANN)
     assert await house.published(ANN) == ALL
     assert (await house.marks.read(LOG)).now == {0: 1}
@@ -108,7 +104,7 @@ async def test_what_went_with_the_last_second_is_published_again_without_any_not
 async def test_the_next_notice_does_not_hide_what_is_missing_before_it(house: House) -> None:
     await house.fold("ann")
     await house.fold("bob")
-    before = house.written
+    before = await house.forgetful.written()
     await house.notice(ANN)
     await house.forgetful.forget_since(before)
     await house.notice(BOB)
@@ -120,7 +116,7 @@ async def test_who_begins_goes_back_to_before_what_may_be_missing(house: House) 
     """The publisher died with Redis, after it had committed; it goes back no farther than it must."""
     await house.fold("ann")
     await house.looks()
-    before = house.written
+    before = await house.forgetful.written()
     await house.notice(ANN)
     await house.forgetful.forget_since(before)
     assert await house.life() == {0: 0}
@@ -135,7 +131,7 @@ async def test_who_begins_goes_back_to_before_what_may_be_missing(house: House) 
 async def test_who_was_published_without_a_notice_is_published_again_too(house: House) -> None:
     await house.fold("ann")
     await house.fold("bob")
-    before = house.written
+    before = await house.forgetful.written()
     await house.republishing.beside([ANN])
     await house.looks(1)
     await house.republishing.beside([BOB])
@@ -150,7 +146,7 @@ async def test_counters_across_profiles_come_back_though_they_did_not_change(
 ) -> None:
     monkeypatch.setattr(publish, "CROSS_SECONDS", 0.05)
     await house.bed.redis.hincrby(counts_key(0), "call_back||presented", 2)
-    before = house.written
+    before = await house.forgetful.written()
     running = asyncio.create_task(house.publisher.run(house.republishing.look))
     try:
         await _until(house.features.cross_counts)
