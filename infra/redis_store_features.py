@@ -1,4 +1,4 @@
-"""Feature rows in Redis in Feast's own layout, written and read in bulk; a row yields only to one of a higher version.
+"""Feature rows in Redis in Feast's own layout, written and read in bulk; a row never yields to one of a lower version.
 Knows nothing of how a value comes to be; the bytes are `infra.feast_layout`'s."""
 
 import asyncio
@@ -44,13 +44,14 @@ LOOK_SECONDS = 0.0002
 _KEY = msgspec.msgpack.Decoder(tuple[str, str])
 
 # The whole row travels as one argument and Redis unpacks it, faster than a client formats two arguments per column.
-# What is null now is taken away, whoever wrote it: nothing may be read that a purpose has closed.
+# What is null now is taken away, whoever wrote it: nothing may be read that a purpose has closed. Of the same version a
+# row may be another by now: the policy has changed.
 _WRITE = """
 local written = 0
 for k = 1, #KEYS do
   local version = ARGV[3 * k - 2]
   local held = redis.call('HGET', KEYS[k], '@version')
-  if not held or held < version then
+  if not held or held <= version then
     local row = cmsgpack.unpack(ARGV[3 * k])
     redis.call('HSET', KEYS[k], '@version', version, '@timestamp', ARGV[3 * k - 1], unpack(row[1]))
     if #row[2] > 0 then redis.call('HDEL', KEYS[k], unpack(row[2])) end
@@ -133,7 +134,7 @@ class FeatureRows:
         self._clustered = isinstance(redis, RedisCluster)
 
     async def write(self, batch: RowBatch) -> int:
-        """Returns how many rows were newer than what was there."""
+        """Returns how many rows were written: those that are as new as what was there, or newer."""
         keys = [self.layout.key(*key) for key in batch.keys]
         stamps = map(encode_timestamp, batch.at)
         calls = list(zip(batch.versions, stamps, encode_rows(self._fields, batch.values), strict=True))
@@ -217,7 +218,7 @@ class RedisFeatures:
         self._ends = f"{{features}}{profile.project}:ends"
 
     async def write_profiles(self, rows: Sequence[ProfileRow]) -> int:
-        """Write each row unless the stored one is as new; returns how many were written."""
+        """Write each row unless the stored one is newer; returns how many were written."""
         if not rows:
             return 0
         ids, versions, at, values = zip(*rows, strict=True)

@@ -88,6 +88,7 @@ class Chaos:
         self._progress = progress
         self.back = 0
         self._left = plan.events
+        self._sending: asyncio.Task[None]
         self._made: dict[str, Callable[[], Awaitable[None]]] = {
             **{kind: partial(self._kill_one, kind) for kind in OURS},
             "broker": partial(fleet.kill_server, "broker"),
@@ -123,7 +124,7 @@ class Chaos:
         settings = self._fleet.settings
         inbox = KafkaLog(settings.kafka_url, settings.prefix, settings.partitions, now_ms, 0)
         await inbox.start()
-        sending = asyncio.create_task(self._clients.run(inbox, topic(settings.prefix, INBOX)))
+        sending = self._sending = asyncio.create_task(self._clients.run(inbox, topic(settings.prefix, INBOX)))
         try:
             for number, move in enumerate(moves):
                 seconds = weights.get(move, PHASE_SECONDS)
@@ -133,7 +134,7 @@ class Chaos:
                 if sending.done():
                     await sending
             if self._plan.forgets:
-                await self._lose_what_followed(sending)
+                await self._lose_what_followed()
             written = self._fleet.written()
             self._clients.grant(self._left, PHASE_SECONDS)
             await sending
@@ -195,12 +196,12 @@ class Chaos:
         self._say(f"chaos: seed {self._plan.seed}, Redis forgot {back} records")
         self.back += back
 
-    async def _lose_what_followed(self, sending: asyncio.Task[None]) -> None:
+    async def _lose_what_followed(self) -> None:
         """Redis forgets everything that was published of the last events, and nothing of what it follows from."""
         with self._fleet.held_up("publisher"):
             self._clients.grant(self._left // 2, 1.0)
             self._left -= self._left // 2
-            while self._clients.budget > TOGETHER and not sending.done():  # noqa: ASYNC110 reason: it shrinks
+            while self._clients.budget > TOGETHER and not self._sending.done():  # noqa: ASYNC110 reason: it shrinks
                 await asyncio.sleep(0.1)
             await self._progress.folded()
             written = self._fleet.written()
@@ -213,6 +214,8 @@ class Chaos:
         """Until the stream gets on, or there is nothing more to get on with."""
         deadline, applied = time.monotonic() + PATIENCE_SECONDS, self._progress.applied
         while await applied() <= before and (self._clients.budget > TRICKLE or self._grant(TRICKLE, 1.0)):
+            if self._sending.done():
+                await self._sending
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the stream stands still:\n{self._fleet.last_words()}")
             await asyncio.sleep(0.1)

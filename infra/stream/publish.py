@@ -28,6 +28,7 @@ from infra.redis_store_queues import RedisQueues
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
 from infra.stream.agents import PUBLISH, in_batches, new_app
+from infra.stream.everybody import Everybody, digest_of_policy
 from infra.stream.republish import Publish, Republishing
 from infra.stream.shell import persist
 from infra.stream.unbroken import unbroken_in
@@ -41,6 +42,7 @@ log = logging.getLogger("rapport.publish")
 _IDS = msgspec.msgpack.Decoder(list[str])
 PEOPLE_PER_READ = 200
 CROSS_SECONDS = 1.0
+FOLLOW_SECONDS = 2.0
 
 
 class Derived(msgspec.Struct, frozen=True):
@@ -139,6 +141,11 @@ class Publisher:
             left = set(await persist(self._features.ended, at, PEOPLE_PER_READ)) & set(due)
             await persist(self._features.note_ends, dict.fromkeys(left))
 
+    @property
+    def policy(self) -> str:
+        """What stands for the policy that people are published under now."""
+        return digest_of_policy(self._configuration.current.purposes)
+
     def anew(self) -> None:
         """The counters across profiles are written once more, though they may not have changed."""
         self._cross = {}
@@ -188,11 +195,22 @@ def publish_app(settings: Settings) -> faust.App:
     async def run() -> None:
         await publisher.run(republishing.look)
 
+    async def follow() -> None:
+        everybody, before = Everybody(side.redis, publisher.derive), ""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            now = publisher.policy
+            # by then every publisher has read an edit: none writes anybody under what was before it
+            if now == before:
+                await persist(everybody.follow, now, tuple(republishing.partitions))
+            before = now
+
     app = new_app(settings, PUBLISH, go_on)
     source = app.topic(name, value_type=bytes, internal=False)
     in_batches(app, source, republishing.take, notices, settings.publish_ms / 1000)
     app.task()(begin)
     app.task()(run)
+    app.task()(follow)
     return app
 
 

@@ -5,7 +5,7 @@ Knows offsets and runs of a server; nothing of what is published."""
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -51,6 +51,11 @@ class Republishing:
         self._looks: deque[Look] = deque(maxlen=LOOKS_BACK + 1)
         self._beside: list[str] = []
         self._alone = asyncio.Lock()
+
+    @property
+    def partitions(self) -> Collection[int]:
+        """Those that are ours."""
+        return self._began.keys()
 
     async def begin(self, incarnation: int, committed: Mapping[int, int | None]) -> dict[int, int]:
         """These partitions are ours now. Returns from where on to take those of them that have to be taken once more

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -155,9 +156,9 @@ def until(look: Callable[[], T | None], patience_s: float = PATIENCE_S) -> T:
 
 
 @contextmanager
-def rapport_up(home: Path) -> Iterator[Stack]:
-    """A started installation; whatever happens, nothing of it is left."""
-    stack = Stack(home)
+def rapport_up(home: Path, more: Mapping[str, str] = MappingProxyType({})) -> Iterator[Stack]:
+    """A started installation, with `more` in its environment; whatever happens, nothing of it is left."""
+    stack = Stack(home, more=dict(more))
     try:
         stack.start()
         yield stack

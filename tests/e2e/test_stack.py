@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import math
 import threading
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from engine.decision_id import profile_of
 from engine.records import partition_of
+from features.views import PROFILE
 from infra.archive import find_decision, read_events
 from infra.kafka_log import bootstrap
 from infra.model_store import ModelStore
@@ -143,6 +145,33 @@ def test_a_withdrawal_holds_at_the_very_next_decision(stack: Stack) -> None:
     assert "personalization" not in after["purposes_used"]
     assert after["hash"] != before["hash"]
     assert set(after["features_masked"]) > set(before["features_masked"])
+
+
+def test_rows_follow_an_edited_policy_though_nothing_happens(stack: Stack) -> None:
+    stack.send(person("law-1"), happened("law-1", "Product Viewed", category="tv"))
+    whose = stack.profile("user_id:law-1", lambda p: p["signals"]["product_views_30d"])["profile_id"]
+    until(lambda: not math.isnan(published(stack, whose)))
+    policy = stack.home / "config" / "purposes.yaml"
+    before, opted = policy.read_text(), "default: {GDPR: false, US: true, strict: false}"
+    try:
+        policy.write_text(before.replace(opted, "default: {GDPR: false, US: false, strict: false}"))
+        until(lambda: math.isnan(published(stack, whose)))
+        assert "personalization" not in stack.decide("user_id:law-1")["consent"]["purposes_used"]
+    finally:
+        policy.write_text(before)
+    until(lambda: not math.isnan(published(stack, whose)))
+
+
+def published(stack: Stack, profile_id: str) -> float:
+    """What Feast's row has of the views of products; not a number where it is closed, or nothing is there yet."""
+
+    async def read() -> float:
+        redis = connect(stack.settings.redis_url)
+        found = await RedisFeatures(redis).read_profile(profile_id)
+        await redis.aclose()
+        return math.nan if found is None else float(found.values[PROFILE.names.index("product_views_30d")])
+
+    return asyncio.run(read())
 
 
 def test_a_withdrawal_of_somebody_never_seen_holds(stack: Stack) -> None:

@@ -44,8 +44,10 @@ async def stored(features: RedisFeatures, profile_id: str = "p") -> float | None
 @pytest.mark.parametrize(
     ("later", "wins"),
     [
-        ((2, 5, 9), False),
+        ((2, 5, 9), True),
+        ((2, 5, 9, 1), True),
         ((2, 5, 8), False),
+        ((2, 5, 8, 9), False),
         ((2, 4, 99), False),
         ((1, 99, 99), False),
         ((2, 5, 10), True),
@@ -54,7 +56,7 @@ async def stored(features: RedisFeatures, profile_id: str = "p") -> float | None
         ((10, 0, 0), True),
     ],
 )
-async def test_only_a_higher_version_replaces_a_row(
+async def test_a_lower_version_never_replaces_a_row(
     features: RedisFeatures, later: tuple[int, ...], wins: bool
 ) -> None:
     assert await features.write_profiles([row((2, 5, 9), 1.0)]) == 1
