@@ -41,6 +41,7 @@ from models.serving import Setting
 log = logging.getLogger("rapport.publish")
 _IDS = msgspec.msgpack.Decoder(list[str])
 PEOPLE_PER_READ = 200
+READS_AT_ONCE = 10
 CROSS_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 
@@ -133,9 +134,12 @@ class Publisher:
             await self._queues.write(queue, places)
 
     async def close_expired(self) -> None:
-        """Publish everybody anew of whom a yes has expired since it was last done."""
+        """Publish everybody anew of whom a yes has expired since it was last done; of very many, some later."""
         at = time.time_ns() // 1_000_000
-        while due := await persist(self._features.ended, at, PEOPLE_PER_READ):
+        for _ in range(READS_AT_ONCE):
+            due = await persist(self._features.ended, at, PEOPLE_PER_READ)
+            if not due:
+                return
             await self.derive(due)
             # who cannot be published would be due for ever
             left = set(await persist(self._features.ended, at, PEOPLE_PER_READ)) & set(due)
