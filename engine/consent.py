@@ -253,11 +253,10 @@ def resolve(held: Mapping[str, Held], policy: Purposes, country: str | None = No
     return Consent(answers, refusing, settings, jurisdiction, version, rule, restricted)
 
 
-def ends_of(consent: Consent) -> tuple[int, int | None]:
-    """How many answers have expired, and when (ms) the next one will; None where none ever does."""
-    answers = consent.answers.values()
-    ends = [answer.until for answer in answers if answer.allowed and answer.until is not None]
-    return sum(answer.status == EXPIRED for answer in answers), min(ends, default=None)
+def next_expiry(consent: Consent) -> int | None:
+    """When (ms) the next yes expires that something rests on; None where none ever does."""
+    ends = (answer.until for answer in consent.answers.values() if answer.allowed)
+    return min((until for until in ends if until is not None), default=None)
 
 
 def country_of(profile: Profile) -> str | None:

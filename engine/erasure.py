@@ -7,7 +7,7 @@ import msgspec
 
 from engine.events import OWN_SOURCE, Event
 from engine.identifiers import IdentityRules
-from engine.identity import Claim, Edge, Edges, Said, components, pair, types_of, with_claim, with_claims
+from engine.identity import Claim, Edge, Edges, Pair, Said, components, pair, types_of, with_claim, with_claims
 from engine.profile import Fragment, State
 from engine.signals import DAY
 
@@ -98,24 +98,20 @@ class Links(msgspec.Struct, frozen=True):
 
 
 def learn(links: Links, claim: Claim, rules: IdentityRules) -> Links:
-    """The links with one more claim. One that is dated before an erasure may say who else it reaches: also one between
-    others, when it tells to whom somebody belonged then."""
-    if claim.verdict == ERASED:
-        known = links.forgotten.get(claim.reason)
-        return _reach(
-            links, known or Forgotten(claim.reason, claim.left, claim.at, {claim.left: claim.left_type}), rules
-        )
-    reached = {one.job: one for end in (claim.left, claim.right) if (one := links.erasure_of(end)) is not None}
-    caught = [one for _, one in sorted(reached.items()) if claim.at < one.at]
-    for one in caught:
-        past = with_claim({pair(edge): edge for edge in one.past}, claim)
-        links = _reach(links, msgspec.structs.replace(one, past=_ordered(past)), rules)
-    if caught:
-        return links
-    links = msgspec.structs.replace(links, edges=with_claim(links.edges, claim))
-    for one in concerned(links.forgotten, (claim,)).values():
-        links = _reach(links, one, rules)
-    return links
+    """The links with one more claim."""
+    return learn_all(links, (claim,), rules)
+
+
+def learn_all(links: Links, claims: Sequence[Claim], rules: IdentityRules) -> Links:
+    """The links with more claims, one after the other. One that is dated before an erasure may say who else it reaches:
+    also one between others, when it tells to whom somebody belonged then. Nearly always no erasure is near, and claims
+    are simply added."""
+    if not links.forgotten and all(claim.verdict != ERASED for claim in claims):
+        return msgspec.structs.replace(links, edges=with_claims(links.edges, claims))
+    learning = _Learning(links, rules)
+    for claim in claims:
+        learning.take(claim)
+    return Links(learning.edges, learning.forgotten)
 
 
 def concerned(forgotten: Mapping[str, Forgotten], claims: Sequence[Claim]) -> dict[str, Forgotten]:
@@ -125,30 +121,94 @@ def concerned(forgotten: Mapping[str, Forgotten], claims: Sequence[Claim]) -> di
     return {job: one for job, one in sorted(forgotten.items()) if job in jobs or (first is not None and first < one.at)}
 
 
-def learn_all(links: Links, claims: Sequence[Claim], rules: IdentityRules) -> Links:
-    """The links with more claims; nearly always no erasure is near, and they are simply added."""
-    if not links.forgotten and all(claim.verdict != ERASED for claim in claims):
-        return msgspec.structs.replace(links, edges=with_claims(links.edges, claims))
-    for claim in claims:
-        links = learn(links, claim, rules)
-    return links
+class _Learning:
+    """Links on the way. It knows what is connected, by verdicts of any kind: an erasure is followed only through what
+    is connected to whom it reached, and again only for claims that are."""
 
+    def __init__(self, links: Links, rules: IdentityRules) -> None:
+        self.edges, self.forgotten = dict(links.edges), dict(links.forgotten)
+        self._rules = rules
+        self._look()
 
-def _reach(links: Links, one: Forgotten, rules: IdentityRules) -> Links:
-    """Follow an erasure through what was known before it, and take that out of what holds."""
-    past = {pair(edge): edge for edge in one.past}
-    for key, edge in links.edges.items():
-        earlier = _until(edge, one.at)
-        if earlier is not None:
-            past[key] = earlier
-    persons, _ = components(past, rules)
-    person = next((p for p in persons if one.seed in p.members), None)
-    types = types_of(past.values())
-    members = {**one.members, **{m: types[m] for m in (person.members if person is not None else ())}}
-    edges = {key: kept for key, edge in links.edges.items() if (kept := _beyond(edge, members, one.at)) is not None}
-    touching = {key: edge for key, edge in past.items() if edge.left in members or edge.right in members}
-    reached = msgspec.structs.replace(one, members=members, past=_ordered(touching))
-    return Links(edges, {**links.forgotten, one.job: reached})
+    def _look(self) -> None:
+        self._parent: dict[str, str] = {}
+        self._keys: dict[str, list[Pair]] = {}
+        self._jobs: dict[str, set[str]] = {}
+        for key in self.edges:
+            self._connect(key)
+        for one in self.forgotten.values():
+            self._note(one)
+
+    def take(self, claim: Claim) -> None:
+        if claim.verdict == ERASED:
+            fresh = Forgotten(claim.reason, claim.left, claim.at, {claim.left: claim.left_type})
+            self._reach(self.forgotten.get(claim.reason) or fresh)
+            return
+        links = Links(self.edges, self.forgotten)
+        reached = {one.job: one for end in (claim.left, claim.right) if (one := links.erasure_of(end)) is not None}
+        caught = [one for _, one in sorted(reached.items()) if claim.at < one.at]
+        for one in caught:
+            past = with_claim({pair(edge): edge for edge in one.past}, claim)
+            self._reach(msgspec.structs.replace(one, past=_ordered(past)))
+        if not caught:
+            self._add(claim)
+
+    def _add(self, claim: Claim) -> None:
+        key = pair(claim)
+        before = {key: self.edges[key]} if key in self.edges else {}
+        after = with_claim(before, claim)
+        if after == before:
+            return
+        self.edges.update(after)
+        if not before:
+            self._connect(key)
+        for job in sorted(self._jobs.get(self._root(key[0]), ())):
+            if claim.at < self.forgotten[job].at:
+                self._reach(self.forgotten[job])
+
+    def _reach(self, one: Forgotten) -> None:
+        """Follow an erasure through what was known before it, and take that out of what holds."""
+        past = {pair(edge): edge for edge in one.past}
+        roots = {self._root(end) for end in {one.seed}.union(*past)}
+        near = [key for root in roots for key in self._keys.get(root, ())]
+        for key in near:
+            earlier = _until(self.edges[key], one.at)
+            if earlier is not None:
+                past[key] = earlier
+        persons, _ = components(past, self._rules)
+        person = next((p for p in persons if one.seed in p.members), None)
+        types = types_of(past.values())
+        members = {**one.members, **{m: types[m] for m in (person.members if person is not None else ())}}
+        kept = {key: _beyond(self.edges[key], members, one.at) for key in near}
+        self.edges.update({key: edge for key, edge in kept.items() if edge is not None})
+        gone = [key for key, edge in kept.items() if edge is None]
+        for key in gone:
+            del self.edges[key]
+        touching = {key: edge for key, edge in past.items() if edge.left in members or edge.right in members}
+        self.forgotten[one.job] = msgspec.structs.replace(one, members=members, past=_ordered(touching))
+        if gone:
+            # what is no more connects nobody: whoever learns the claims one by one must come to the same
+            self._look()
+        else:
+            self._note(self.forgotten[one.job])
+
+    def _root(self, identity: str) -> str:
+        while self._parent.setdefault(identity, identity) != identity:
+            self._parent[identity] = self._parent[self._parent[identity]]
+            identity = self._parent[identity]
+        return identity
+
+    def _connect(self, key: Pair) -> None:
+        small, large = sorted(map(self._root, key), key=lambda root: len(self._keys.get(root, ())))
+        if small != large:
+            self._parent[small] = large
+            self._keys.setdefault(large, []).extend(self._keys.pop(small, ()))
+            self._jobs.setdefault(large, set()).update(self._jobs.pop(small, ()))
+        self._keys.setdefault(large, []).append(key)
+
+    def _note(self, one: Forgotten) -> None:
+        for end in neighbours(one):
+            self._jobs.setdefault(self._root(end), set()).add(one.job)
 
 
 def _ordered(edges: Edges) -> tuple[Edge, ...]:

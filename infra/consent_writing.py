@@ -232,6 +232,7 @@ class Truth:
         """Keep catching up and mending for as long as the process lives; `tell` hears whose refusals were mended."""
         while True:
             try:
+                await self._runs.ask()
                 written = await self.catch_up()
                 if written:
                     log.warning("Redis restarted; consent of %d identifiers was written again", written)

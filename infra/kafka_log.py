@@ -63,11 +63,13 @@ async def ensure_topics(url: str, prefix: str, partitions: int, replicas: int = 
 
 
 async def cluster_id(url: str) -> str:
-    """The id the broker gives itself; another id is another log."""
+    """The id the broker gives itself; another id is another log. Raises `Unavailable`."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap(url))
-    await admin.start()
     try:
+        await admin.start()
         return str((await admin.describe_cluster())["cluster_id"])
+    except KafkaError as error:
+        raise Unavailable("the broker does not say which log this is; try again in a moment") from error
     finally:
         await admin.close()
 

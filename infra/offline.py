@@ -12,9 +12,9 @@ import numpy as np
 
 from engine.catalog import Action
 from engine.consent import CONTRACT, GRANTED, RESTRICTION, Answer, Consent, Held, Purposes, reveal
-from engine.erasure import Forgotten, Links, learn
+from engine.erasure import ERASED, Forgotten, Links, concerned, learn, neighbours
 from engine.events import Event
-from engine.identity import Claim, Edge, components, pair
+from engine.identity import Claim, Edge, components, grouped, pair
 from engine.ledger import refusing
 from engine.profile import Fragment, merge
 from engine.step import Rules, advance
@@ -136,7 +136,8 @@ class Identities:
         self._group_of: dict[str, str] = {}
         self._edges: dict[str, dict[tuple[str, str], Edge]] = {}
         self._members: dict[str, tuple[str, ...]] = {}
-        self._forgotten: Mapping[str, Forgotten] = {}
+        self._forgotten: dict[str, Forgotten] = {}
+        self._near: dict[str, set[str]] = {}
 
     def members(self, identity: str) -> tuple[str, ...]:
         """The person's ids, strongest first: the first is the profile's."""
@@ -146,7 +147,7 @@ class Identities:
         """The ids whose person may have changed, and those that were a profile's own and are no more."""
         touched: set[str] = set()
         before: set[str] = set()
-        for group in {self._join(claim) for claim in claims}:
+        for group in {group for claim in claims for group in self._join(claim)}:
             # a group joined into another by a later claim of the same moment is gone, and empty here
             persons = components(self._edges.get(group, {}), self._rules)[0]
             together = [member for person in persons for member in person.members]
@@ -155,18 +156,42 @@ class Identities:
             self._members |= {member: person.members for person in persons for member in person.members}
         return touched, {old for old in before if self.members(old)[0] != old}
 
-    def _join(self, claim: Claim) -> str:
-        left, right = (self._group_of.get(end, end) for end in pair(claim))
-        edges = self._edges.pop(left, {}) | self._edges.pop(right, {})
-        links = learn(Links(edges, self._forgotten), claim, self._rules)
-        self._edges[left], self._forgotten = dict(links.edges), links.forgotten
-        together = {end for edge in self._edges[left] for end in edge}
+    def _join(self, claim: Claim) -> Iterable[str]:
+        """The groups that hold what the claim may have changed."""
+        groups, forgotten = self._around(claim)
+        edges = {key: edge for group in groups for key, edge in self._edges.pop(group, {}).items()}
+        links = learn(Links(edges, forgotten), claim, self._rules)
+        for one in links.forgotten.values():
+            self._forgotten[one.job] = one
+            for identity in one.members.keys() | neighbours(one):
+                self._near.setdefault(identity, set()).add(one.job)
+        # where no erasure is near, one more claim makes one group of two
+        found = grouped(links.edges) if forgotten or links.forgotten else {min(groups): list(links.edges.values())}
+        self._edges |= {group: {pair(edge): edge for edge in some} for group, some in found.items()}
+        now = {end: group for group, some in found.items() for edge in some for end in pair(edge)}
         # whom an erasure left without a link stands alone again
-        for alone in {end for edge in edges for end in edge} - together:
+        for alone in {end for edge in edges for end in edge} - now.keys():
             self._members.pop(alone, None)
             self._group_of.pop(alone, None)
-        self._group_of |= dict.fromkeys(together, left)
-        return left
+        self._group_of |= now
+        return found
+
+    def _around(self, claim: Claim) -> tuple[set[str], dict[str, Forgotten]]:
+        """The groups that a claim touches and the erasures near them; and, where whom one of these reaches may change,
+        the groups of everybody it was linked to."""
+        groups = {self._group_of.get(end, end) for end in pair(claim)}
+        forgotten = {claim.reason: self._forgotten[claim.reason]} if self._is_known(claim) else {}
+        more = groups
+        while more and self._forgotten:
+            ids = {*pair(claim), *(end for group in more for key in self._edges.get(group, ()) for end in key)}
+            forgotten |= {job: self._forgotten[job] for identity in ids for job in self._near.get(identity, ())}
+            linked = {end for one in concerned(forgotten, (claim,)).values() for edge in one.past for end in pair(edge)}
+            more = {self._group_of.get(end, end) for end in linked} - groups
+            groups |= more
+        return groups, forgotten
+
+    def _is_known(self, claim: Claim) -> bool:
+        return claim.verdict == ERASED and claim.reason in self._forgotten
 
 
 class Refusals:

@@ -53,19 +53,35 @@ _PENDING = msgspec.msgpack.Decoder(Pending)
 
 
 class Runs:
-    """The runs of the server that this process has met, and those of them that are known to hold the whole ledger."""
+    """The runs of the server that this process has met, and those of them that are known to hold the whole ledger. Of a
+    cluster only who is written to counts: a replica that takes over is another run."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
         self.trusted: set[str] = set()
+        self.client: RedisClient | None = None
 
     async def meet(self, connection: Any) -> None:
         """Called by the client for every connection it makes: a restart shows here before anything is read."""
         await connection.on_connect()
-        await connection.send_command("INFO", "server")
+        await connection.send_command("INFO", "server", "replication")
         answer = await connection.read_response()
-        text = answer.decode() if isinstance(answer, bytes) else str(answer)
-        self.seen |= {line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("run_id:")}
+        lines = (answer.decode() if isinstance(answer, bytes) else str(answer)).splitlines()
+        self._note({name: value.strip() for name, _, value in (line.partition(":") for line in lines)})
+
+    async def ask(self) -> None:
+        """Meet everybody who is written to now. Raises one of `FAILURES` where one of them does not answer."""
+        client = self.client
+        if isinstance(client, RedisCluster):
+            await client.initialize()
+            for node in client.get_primaries():
+                self._note(await client.execute_command("INFO", "server", "replication", target_nodes=node))
+        elif client is not None:
+            self._note(await client.info("server", "replication"))
+
+    def _note(self, said: Mapping[str, Any]) -> None:
+        if said.get("role") == "master":
+            self.seen.add(str(said["run_id"]))
 
 
 def connect(url: str, runs: Runs | None = None) -> RedisClient:
@@ -80,12 +96,17 @@ def connect(url: str, runs: Runs | None = None) -> RedisClient:
         options["redis_connect_func"] = runs.meet
     options["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
     # a crowd waits for a connection instead of being refused one
-    return Redis.from_pool(BlockingConnectionPool.from_url(address, max_connections=64, timeout=SECONDS, **options))
+    pool = BlockingConnectionPool.from_url(address, max_connections=64, timeout=SECONDS, **options)
+    client = Redis.from_pool(pool)
+    if runs is not None:
+        runs.client = client
+    return client
 
 
 def _meeting(cluster: RedisCluster, runs: Runs | None) -> RedisCluster:
     """A cluster's client takes no function to call on connecting, but its connections do."""
     if runs is not None:
+        runs.client = cluster
         holders: tuple[Any, ...] = (cluster, cluster.nodes_manager, *cluster.nodes_manager.startup_nodes.values())
         for holder in holders:
             holder.connection_kwargs["redis_connect_func"] = runs.meet

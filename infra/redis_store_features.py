@@ -47,15 +47,16 @@ _KEY = msgspec.msgpack.Decoder(tuple[str, str])
 # What is null now is taken away, whoever wrote it: nothing may be read that a purpose has closed. Of the same version a
 # row may be another by now: the policy has changed.
 _WRITE = """
-local written = 0
+local written = {}
 for k = 1, #KEYS do
+  written[k] = 0
   local version = ARGV[3 * k - 2]
   local held = redis.call('HGET', KEYS[k], '@version')
   if not held or held <= version then
     local row = cmsgpack.unpack(ARGV[3 * k])
     redis.call('HSET', KEYS[k], '@version', version, '@timestamp', ARGV[3 * k - 1], unpack(row[1]))
     if #row[2] > 0 then redis.call('HDEL', KEYS[k], unpack(row[2])) end
-    written = written + 1
+    written[k] = 1
   end
 end
 return written
@@ -67,6 +68,20 @@ redis.call('HDEL', KEYS[1], '@timestamp', unpack(ARGV, 2))
 redis.call('HSET', KEYS[1], '@version', ARGV[1])
 return 1
 """
+# An end only moves earlier, or from what is due: of two who publish one person at once neither takes the other's away.
+# Whoever is due is looked at anew, so one that is too early costs a look.
+_END = """
+for a = 2, #ARGV, 2 do
+  local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[a + 1]) or '-1')
+  if held <= tonumber(ARGV[1]) or held > tonumber(ARGV[a]) then redis.call('ZADD', KEYS[1], ARGV[a], ARGV[a + 1]) end
+end
+"""
+_DROP = """
+for a = 2, #ARGV do
+  local held = redis.call('ZSCORE', KEYS[1], ARGV[a])
+  if held and tonumber(held) <= tonumber(ARGV[1]) then redis.call('ZREM', KEYS[1], ARGV[a]) end
+end
+"""
 
 
 def _script(template: str, layout: Layout) -> str:
@@ -77,7 +92,8 @@ def _script(template: str, layout: Layout) -> str:
 
 
 class ProfileRow(NamedTuple):
-    """One person's row. `at` in ms; `values` is float32 of shape (profile columns,), NaN where a purpose is closed.
+    """One person's row. `at` in ms; `values` is float32 of shape (profile columns,), NaN where a purpose is closed;
+    `until` (ms) is when it rests on a yes that has expired.
 
     `version` is (link version, consent version, count of events), compared part by part: consent stands before the
     count, so that of two writers who overtook each other the one who saw the withdrawal wins.
@@ -87,6 +103,7 @@ class ProfileRow(NamedTuple):
     version: tuple[int, ...]
     at: int
     values: Rows
+    until: int | None = None
 
 
 class StoredRow(msgspec.Struct, frozen=True):
@@ -133,19 +150,19 @@ class FeatureRows:
         self._remove = redis.register_script(_script(_REMOVE, layout))
         self._clustered = isinstance(redis, RedisCluster)
 
-    async def write(self, batch: RowBatch) -> int:
-        """Returns how many rows were written: those that are as new as what was there, or newer."""
+    async def write(self, batch: RowBatch) -> list[bool]:
+        """Returns which rows were written: those that are as new as what was there, or newer."""
         keys = [self.layout.key(*key) for key in batch.keys]
         stamps = map(encode_timestamp, batch.at)
         calls = list(zip(batch.versions, stamps, encode_rows(self._fields, batch.values), strict=True))
         # a cluster lets a script touch one slot only, so there every row is a call of its own
         size, abreast = (1, ABREAST) if self._clustered else (TOGETHER, 1)
         parts = [slice(start, start + size) for start in range(0, len(keys), size)]
-        written = 0
+        written: list[bool] = []
         for start in range(0, len(parts), abreast):
             together = parts[start : start + abreast]
             answers = await asyncio.gather(*(self._write(keys=keys[p], args=[*chain(*calls[p])]) for p in together))
-            written += sum(map(int, answers))
+            written += [bool(one) for answer in answers for one in answer]
         return written
 
     async def read(self, keys: Sequence[tuple[str, ...]]) -> list[StoredRow | None]:
@@ -216,15 +233,20 @@ class RedisFeatures:
         self._counts = (field(CROSS.name, IMPRESSIONS), field(CROSS.name, ACCEPTED))
         self._listed = f"{{features}}{cross.project}"
         self._ends = f"{{features}}{profile.project}:ends"
+        self._end, self._drop = redis.register_script(_END), redis.register_script(_DROP)
 
     async def write_profiles(self, rows: Sequence[ProfileRow]) -> int:
         """Write each row unless the stored one is newer; returns how many were written."""
         if not rows:
             return 0
-        ids, versions, at, values = zip(*rows, strict=True)
+        ids, versions, at, values, _ = zip(*rows, strict=True)
         batch = RowBatch([(i,) for i in ids], [encode_version(v) for v in versions], at, np.stack(values))
         with _answering():
-            return await self._profiles.write(batch)
+            written = await self._profiles.write(batch)
+            ends = [(row.until, pack_id(row.profile_id)) for row, taken in zip(rows, written, strict=True) if taken]
+            if some := [part for until, packed in ends if until is not None for part in (until, packed)]:
+                await self._end(keys=[self._ends], args=[max(at), *some])
+            return sum(written)
 
     async def remove_profile(self, profile_id: str, link_version: int) -> bool:
         """Take a row away as far as this link version goes; a later link version may write it again."""
@@ -248,20 +270,16 @@ class RedisFeatures:
         with _answering():
             return await self._profiles.read([(profile_id,) for profile_id in profile_ids])
 
-    async def note_ends(self, ends: Mapping[str, int | None]) -> None:
-        """When (ms) each of these rows rests on a yes that has expired; None where it never will."""
-        some = {pack_id(identity): at for identity, at in ends.items() if at is not None}
-        none = [pack_id(identity) for identity, at in ends.items() if at is None]
-        with _answering():
-            if some:
-                await self._redis.zadd(self._ends, some)
-            if none:
-                await self._redis.zrem(self._ends, *none)
-
     async def ended(self, at: int, most: int) -> list[str]:
         """Up to so many profiles whose row rests on a yes that has expired by `at` (ms), the longest first."""
         with _answering():
             return [*map(unpack_id, await self._redis.zrangebyscore(self._ends, "-inf", at, start=0, num=most))]
+
+    async def drop_ended(self, profile_ids: Sequence[str], at: int) -> None:
+        """Those of them that are still due at `at` (ms) wait for nothing any more."""
+        if profile_ids:
+            with _answering():
+                await self._drop(keys=[self._ends], args=[at, *map(pack_id, profile_ids)])
 
     async def write_cross(
         self, counts: Mapping[tuple[str, str], CrossCounts], actions: Mapping[str, Action], at: int
@@ -274,7 +292,7 @@ class RedisFeatures:
         batch = RowBatch(keys, [version] * len(keys), [at] * len(keys), rows)
         with _answering():
             await self._redis.sadd(self._listed, *(msgspec.msgpack.encode(key) for key in keys))
-            return await self._cross.write(batch)
+            return sum(await self._cross.write(batch))
 
     async def cross_counts(self) -> dict[tuple[str, str], tuple[float, float]]:
         """(action id, segment) -> (impressions, accepted), from the rows Feast's own client would read."""

@@ -103,7 +103,7 @@ async def _writes(store: FeatureStore, redis: RedisClient, count: int) -> Measur
     async def ours() -> None:
         at = next(moments)
         batch = RowBatch([(i,) for i in ids], [encode_version((1, 0, at))] * count, [at] * count, values)
-        if await rows.write(batch) != count:
+        if sum(await rows.write(batch)) != count:
             raise RuntimeError("our rows were refused: the bench would measure nothing")
 
     frame = pd.DataFrame(values, columns=list(COLUMNS)).assign(**{KEY: ids})

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from faust.types import TP
 
-from engine.consent import country_of, ends_of, resolve, reveal
+from engine.consent import country_of, next_expiry, resolve, reveal
 from engine.ports import People, PersonView, Unavailable
 from features.compute import CrossCounts, profile_values
 from features.cross import summed
@@ -46,20 +46,25 @@ CROSS_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 
 
-class Derived(msgspec.Struct, frozen=True):
-    """What follows from one person: the row, and when (ms) it rests on a yes that has expired."""
+Derive = Callable[[Sequence[str]], Awaitable[None]]
 
-    view: PersonView
-    row: ProfileRow
-    until: int | None
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Publisher:
     """Coalesces notices, reads the people they name and writes what follows from them."""
 
     def __init__(
-        self, settings: Settings, configuration: LiveConfiguration, redis: Any, people: People | None = None
+        self,
+        settings: Settings,
+        configuration: LiveConfiguration,
+        redis: Any,
+        people: People | None = None,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
+        self._clock = clock
         self._partitions = settings.partitions
         self._configuration = configuration
         self._people = people or RedisPeople(redis, settings.partitions)
@@ -96,12 +101,9 @@ class Publisher:
             if view.profile_id != identity:
                 await self._forget(identity, view)
         people = {view.profile_id: view for view in views if view.known}
-        at = time.time_ns() // 1_000_000
-        found = [self._derived(view, at) for view in people.values()]
-        await self._features.write_profiles([one.row for one in found])
-        await self._write_queues(found, at)
-        ends = {one.view.profile_id: one.until for one in found}
-        await self._features.note_ends({view.profile_id: ends.get(view.profile_id) for view in views})
+        at = self._clock()
+        await self._features.write_profiles([self._row(view, at) for view in people.values()])
+        await self._write_queues(list(people.values()), at)
         await self._notices.announce(list(people))
 
     async def _forget(self, identity: str, view: PersonView) -> None:
@@ -111,39 +113,33 @@ class Publisher:
         queues = self._configuration.current.catalogue.queues
         await asyncio.gather(*(self._queues.write(queue, {identity: place}) for queue in queues))
 
-    def _derived(self, view: PersonView, at: int) -> Derived:
+    def _row(self, view: PersonView, at: int) -> ProfileRow:
         purposes = self._configuration.current.purposes
         profile = view.profile
         consent = resolve(view.held, purposes, country_of(profile), at)
         visible = reveal(profile, consent, bearing(purposes), purposes)
         values = np.asarray(profile_values(visible, at), dtype=np.float32)
-        expired, until = ends_of(consent)
-        # nothing was said or done when a yes expires, and yet what rests on it is older than what does not
-        version = (*view.generation, *([expired] if expired else []))
-        return Derived(view, ProfileRow(view.profile_id, version, at, values), until)
+        return ProfileRow(view.profile_id, view.generation, at, values, next_expiry(consent))
 
-    async def _write_queues(self, found: Sequence[Derived], at: int) -> None:
+    async def _write_queues(self, views: Sequence[PersonView], at: int) -> None:
         configuration = self._configuration.current
         setting = Setting(configuration.catalogue, configuration.purposes, self._model.current(), self._cross)
-        entries = queue_entries([one.view for one in found], setting, at)
+        entries = queue_entries(views, setting, at)
         for queue in configuration.catalogue.queues:
             mine = {entry.profile_id: entry for entry in entries if entry.queue == queue}
-            places = {
-                one.row.profile_id: (encode_version(one.row.version), mine.get(one.row.profile_id)) for one in found
-            }
+            places = {v.profile_id: (encode_version(v.generation), mine.get(v.profile_id)) for v in views}
             await self._queues.write(queue, places)
 
-    async def close_expired(self) -> None:
-        """Publish everybody anew of whom a yes has expired since it was last done; of very many, some later."""
-        at = time.time_ns() // 1_000_000
+    async def close_expired(self, derive: Derive) -> None:
+        """`derive` everybody of whom a yes has expired since it was last done; of very many, some later."""
+        at = self._clock()
         for _ in range(READS_AT_ONCE):
             due = await persist(self._features.ended, at, PEOPLE_PER_READ)
             if not due:
                 return
-            await self.derive(due)
-            # who cannot be published would be due for ever
-            left = set(await persist(self._features.ended, at, PEOPLE_PER_READ)) & set(due)
-            await persist(self._features.note_ends, dict.fromkeys(left))
+            await derive(due)
+            # who rests on none any more, and who cannot be published, would be due for ever
+            await persist(self._features.drop_ended, due, at)
 
     @property
     def policy(self) -> str:
@@ -154,14 +150,16 @@ class Publisher:
         """The counters across profiles are written once more, though they may not have changed."""
         self._cross = {}
 
-    async def run(self, look: Callable[[], Awaitable[None]]) -> None:
-        """Once a second: `look` whether Redis began anew, close what rests on an expired yes, follow the champion and
-        the configuration, and sum the cross-profile counters into Feast."""
+    async def beat(self) -> None:
+        """A sign of life every second, however long what is under way takes."""
+        while True:
+            await persist(self._store.beat, "publisher")
+            await asyncio.sleep(CROSS_SECONDS)
+
+    async def run(self) -> None:
+        """Once a second: follow the champion and the configuration, and sum the cross-profile counters into Feast."""
         while True:
             await asyncio.sleep(CROSS_SECONDS)
-            await persist(self._store.beat, "publisher")
-            await look()
-            await self.close_expired()
             self._model.refresh()
             self._configuration.maybe_reload()
             try:
@@ -173,31 +171,35 @@ class Publisher:
         rows = summed([await self._store.counts(partition) for partition in range(self._partitions)])
         if rows != self._cross:
             actions = self._configuration.current.catalogue.actions
-            await self._features.write_cross(rows, actions, time.time_ns() // 1_000_000)
+            await self._features.write_cross(rows, actions, self._clock())
         return rows
 
 
 def publish_app(settings: Settings) -> faust.App:
     """The app that publishes: agent `publish` and its once-a-second work."""
-    side = open_consents(settings, lambda: time.time_ns() // 1_000_000)
+    side = open_consents(settings, now_ms)
     publisher = Publisher(settings, LiveConfiguration(settings.config_dir), side.redis, side.people)
     name = topic(settings.prefix, CHANGES)
     notices = unbroken_in(settings.kafka_url, name)
     publish = Publish(publisher.take, publisher.derive, publisher.anew)
-    store = PartitionStore(side.redis)
+    store, number = PartitionStore(side.redis), list[int]()
     republishing = Republishing(publish, notices, PublishedMarks(side.redis), side.runs)
 
     async def go_on(assigned: Mapping[TP, int | None]) -> Mapping[TP, int]:
-        incarnation = await persist(store.incarnation, await persist(cluster_id, settings.kafka_url))
+        if not number:
+            number.append(await persist(store.incarnation, await persist(cluster_id, settings.kafka_url)))
         places = {tp.partition: tp for tp in assigned}
-        back = await republishing.begin(incarnation, {tp.partition: at for tp, at in assigned.items()})
+        back = await republishing.begin(number[0], {tp.partition: at for tp, at in assigned.items()})
         return {places[partition]: offset for partition, offset in back.items()}
 
     async def begin() -> None:
         await side.begin(republishing.beside)
 
-    async def run() -> None:
-        await publisher.run(republishing.look)
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(CROSS_SECONDS)
+            await republishing.look()
+            await publisher.close_expired(republishing.beside)
 
     async def follow() -> None:
         everybody, before = Everybody(side.redis, publisher.derive), ""
@@ -212,9 +214,8 @@ def publish_app(settings: Settings) -> faust.App:
     app = new_app(settings, PUBLISH, go_on)
     source = app.topic(name, value_type=bytes, internal=False)
     in_batches(app, source, republishing.take, notices, settings.publish_ms / 1000)
-    app.task()(begin)
-    app.task()(run)
-    app.task()(follow)
+    for work in (publisher.beat, begin, publisher.run, look, follow):
+        app.task()(work)
     return app
 
 

@@ -21,6 +21,7 @@ from infra.redis_store_stream import PartitionStore
 from infra.stream.republish import LOOKS_BACK
 from infra.stream.shell import Fatal, persist
 
+DERIVED_TOGETHER = 1_000
 _RECORD = msgspec.msgpack.Decoder(LinkRecord)
 
 
@@ -52,6 +53,7 @@ class Relation:
         self._marks: dict[int, Position] = {}
         self._met: set[str] = set()
         self._lately: deque[set[str]] = deque([set()], maxlen=LOOKS_BACK + 1)
+        self._turned = 0.0
         self._alone = asyncio.Lock()
 
     async def resume(self) -> LinkMark:
@@ -93,7 +95,10 @@ class Relation:
         claims = [*(claim for _, some in fresh for claim in some), *record.again]
         before, held = await self._known(claims)
         edges = {pair(edge): edge for some in before.values() for edge in some}
-        links_after = learn_all(Links(edges, held), claims, self._around.rules)
+        known = Links(edges, held)
+        # following an erasure again for each of many claims takes seconds, and the worker has to give signs of life
+        learning = asyncio.to_thread(learn_all, known, claims, self._around.rules) if held else None
+        links_after = await learning if learning else learn_all(known, claims, self._around.rules)
         reached = {job: one for job, one in links_after.forgotten.items() if held.get(job) != one}
         groups = grouped(links_after.edges)
         members = {i: g for g, some in groups.items() for e in some for i in (e.left, e.right)}
@@ -119,6 +124,7 @@ class Relation:
         await persist(links.note_conflicts, dict.fromkeys(change.gone, ()))
         old = None if record.again else _persons(edges, self._around.rules)
         near = _near(_ids(claims), reached)
+        self._turn()
         self._lately[-1].update(near)
         await self._derive(near, after.version, old)
         # only now: what is derived from an emptied fragment must be newer than what was derived from the whole person
@@ -159,18 +165,28 @@ class Relation:
         if mark is None or self._alone.locked():
             return
         async with self._alone:
+            await persist(self._around.runs.ask)
             if (await persist(self._around.links.mark)).position < mark.position:
                 raise Fatal("links: Redis forgot what it had taken; going back to where it stands")
             await self._anew(mark)
-            self._lately.append(set())
+            self._turn()
 
     async def _anew(self, mark: LinkMark) -> LinkMark:
         """Where Redis began anew and forgot no record, what follows from the last ones may be missing: once more."""
         if self._around.runs.seen <= self._met:
             return mark
         mark = await self.resume()
-        await self._derive(sorted(set().union(*self._lately)), mark.version, None)
+        lately = sorted(set().union(*self._lately))
+        for start in range(0, len(lately), DERIVED_TOGETHER):
+            await self._derive(lately[start : start + DERIVED_TOGETHER], mark.version, None)
         return mark
+
+    def _turn(self) -> None:
+        """Keep by the second whom records were about lately: of the last seconds only."""
+        now = time.monotonic()
+        if now - self._turned >= 1.0:
+            self._turned = now
+            self._lately.append(set())
 
     def _new(self, at: Position) -> bool:
         return at.partition not in self._marks

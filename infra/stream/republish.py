@@ -75,23 +75,27 @@ class Republishing:
         """Publish whom these notices name."""
         async with self._alone:
             await self._publish.take(values)
+            self._taken = {partition: self._notices.reached(partition) for partition in self._began}
             await self._settle()
 
     async def beside(self, ids: Sequence[str]) -> None:
         """Publish these, though no notice names them."""
+        # both times: what is lost while it is written has to be known, and what is lost after
+        self._beside += ids
         await self._publish.derive(ids)
         self._beside += ids
 
     async def look(self) -> None:
-        """Once a second, and only while Redis answers: what was taken by now is safe some looks later."""
+        """Once a second, and only when all of Redis answers: what was taken by now is safe some looks later."""
+        await persist(self._runs.ask)
         async with self._alone:
-            await self._settle()
-            self._looks.append(Look(dict(self._taken), self._beside))
-            self._beside = []
+            if self._began:
+                await self._settle()
+                self._looks.append(Look(dict(self._taken), self._beside))
+                self._beside = []
 
     async def _settle(self) -> None:
         """Move the marks on, unless something before them may be missing: then that comes first."""
-        self._taken = {partition: self._notices.reached(partition) for partition in self._began}
         while True:
             while new := self._runs.seen - self._met:
                 await self._again()

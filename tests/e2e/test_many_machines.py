@@ -3,7 +3,7 @@ part of the state has to answer: profile, decision, consent, links, outreach, ex
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ import pytest
 
 from infra.bench.chaos_kafka import Absent
 from infra.processes import RunningServer
+from infra.redis_store import Runs, connect
+from infra.redis_store_published import Marks, PublishedMarks
+from infra.stream.everybody import Everybody
 from tests.conftest import do_without
 from tests.e2e.stack import Stack, until
 from tests.servers import cluster_url, new_database, start_redis_cluster
@@ -59,6 +62,29 @@ def life(number: int) -> list[dict[str, Any]]:
         {"type": "track", "event": "Order Completed", "properties": order},
     ]
     return [{**user, **event, "messageId": f"m-{number}-{n}"} for n, event in enumerate(events)]
+
+
+async def test_everybody_who_is_written_to_is_met(nodes: list[RunningServer]) -> None:
+    """Also who was never asked for anything: its restart has to show."""
+    runs = Runs()
+    redis = connect(cluster_url(nodes), runs)
+    await runs.ask()
+    met = set(runs.seen)
+    assert len(met) == len(nodes)
+    # what takes part in no call of one slot only
+    people: list[str] = []
+
+    async def derive(ids: Sequence[str]) -> None:
+        people.extend(ids)
+
+    for partition in range(8):
+        await redis.set(f"{{p{partition}}}f:somebody{partition}", b"x")
+    assert await Everybody(redis, derive).follow("a policy", range(8)) == len(set(people)) == 8
+    marks = PublishedMarks(redis)
+    await marks.move(1, Marks({0: 3}, {0: 2}))
+    assert await marks.read(1) == Marks({0: 3}, {0: 2})
+    await redis.aclose()
+    assert runs.seen == met
 
 
 def test_everything_works_on_a_redis_cluster_and_postgresql(stack: Stack) -> None:

@@ -19,7 +19,7 @@ from engine.consent import (
     Statement,
     as_dict,
     country_of,
-    ends_of,
+    next_expiry,
     resolve,
     reveal,
     widens,
@@ -256,14 +256,14 @@ def test_events_of_the_company_s_own_are_for_what_is_configured() -> None:
     assert (shown(order, "service"), shown(order, "service", policy=own)) == ((order,), ())
 
 
-def test_the_next_yes_to_expire_is_named_and_those_that_have_are_counted() -> None:
+def test_the_next_yes_to_expire_is_named() -> None:
     policy = Purposes({name: Purpose(name, valid_days=days) for name, days in (("a", 1), ("b", 2), ("c", 0))})
     held = {"x": Held({name: (Statement(GRANTED, 5, "page"),) for name in policy.purposes})}
     first, second = 5 + DAY, 5 + 2 * DAY
-    for at, told in ((first - 1, (0, first)), (first, (1, second)), (second - 1, (1, second)), (second, (2, None))):
-        assert ends_of(resolve(held, policy, at=at)) == told
+    for at, told in ((first - 1, first), (first, second), (second - 1, second), (second, None)):
+        assert next_expiry(resolve(held, policy, at=at)) == told
     restricted = {"x": msgspec.structs.replace(held["x"], settings={"restriction": "dispute"})}
-    assert ends_of(resolve(restricted, policy, at=first - 1)) == (0, None)
+    assert next_expiry(resolve(restricted, policy, at=first - 1)) is None
 
 
 def test_the_country_is_read_from_the_profile() -> None:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.erasure import ERASED, Links, learn
+from engine.erasure import Links, learn
 from engine.erasure_job import COMPLETED
 from engine.events import Event
-from engine.identity import NEGATIVE, OBSERVED, POSITIVE, Claim, pair
+from engine.identity import Claim, pair
 from engine.records import Position, encode
 from infra.archive import iterate
 from infra.link_record import LinkRecord
 from infra.processes import RunningServer
-from tests.infra.stream.bed import RULES, START, Bed, event, id_of
+from tests.claims import LEAST, TYPES, drawn
+from tests.infra.stream.bed import RULES, Bed, event, id_of
 from tests.infra.stream.house import ANN, BEFORE, BOB, MAIL, House
 
 
@@ -72,39 +73,7 @@ async def test_links_and_late_events_race_with_it(house: House, seed: int) -> No
     assert (await house.bed.people.person(BOB)).profile.state.count == bob
 
 
-TYPES = {"u1": "user_id", "u2": "user_id", "e1": "email", "a1": "anonymous_id", "a2": "anonymous_id"}
-KINDS = [(POSITIVE, OBSERVED)] * 3 + [(POSITIVE, "said"), (NEGATIVE, "said")]
-
-
-def _said(left: str, right: str, kind: tuple[str, str], minute: int) -> Claim:
-    return Claim(left, TYPES[left], right, TYPES[right], kind[0], START + minute, "web", kind[1])
-
-
-def _wish(identity: str, job: str, minute: int) -> Claim:
-    return Claim(identity, TYPES[identity], identity, TYPES[identity], ERASED, START + minute, "rapport", job)
-
-
-# what the last one is about was never reached: it only tells whose a2 was not
-LEAST = [
-    _wish("u1", "job", 10),
-    _said("a2", "u2", (POSITIVE, "said"), 0),
-    _said("u1", "a2", (POSITIVE, OBSERVED), 0),
-    _said("a2", "u2", (NEGATIVE, "said"), 3),
-]
-
-
-def _drawn(seed: int) -> list[Claim]:
-    chance = random.Random(seed)
-    made: list[Claim] = []
-    for _ in range(12):
-        left, right = chance.sample(sorted(TYPES), 2)
-        made.append(_said(left, right, chance.choice(KINDS), chance.randrange(16)))
-    made += [_wish("u1", "job", 10), _wish(chance.choice(sorted(TYPES)), "another", 12)]
-    chance.shuffle(made)
-    return made
-
-
-@pytest.mark.parametrize("claims", [LEAST, *map(_drawn, range(20))])
+@pytest.mark.parametrize("claims", [LEAST, *map(drawn, range(20))])
 async def test_the_writer_reads_as_much_as_decides_whom_it_reaches(bed: Bed, claims: list[Claim]) -> None:
     """One record each, so that nothing is at hand but what the writer looks for."""
     relation, links = bed.relation(), Links()

@@ -1,11 +1,10 @@
 """What is derived for everybody who changed: Feast row, queues, a tombstone under an id that is no profile's."""
 
-import asyncio
 import math
-import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from engine.consent import DENIED, GRANTED, Statement
@@ -17,7 +16,7 @@ from infra.feast_layout import encode_version
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_queues import RedisQueues
 from infra.settings import DEMO_CONFIG, Settings
-from infra.stream.publish import Publisher
+from infra.stream.publish import Publisher, now_ms
 from tests.infra.stream.bed import START, Bed, event, id_of, record
 
 ANN, COOKIE = id_of("user_id", "ann"), id_of("anonymous_id", "cookie")
@@ -32,7 +31,10 @@ class Published:
 
     def __init__(self, bed: Bed, home: Path) -> None:
         self.bed = bed
-        self.publisher = Publisher(Settings(data_dir=home, partitions=1), LiveConfiguration(DEMO_CONFIG), bed.redis)
+        self.now = now_ms()
+        self.publisher = Publisher(
+            Settings(data_dir=home, partitions=1), LiveConfiguration(DEMO_CONFIG), bed.redis, clock=lambda: self.now
+        )
         self.features, self.queues = RedisFeatures(bed.redis), RedisQueues(bed.redis)
 
     async def __call__(self, *ids: str) -> None:
@@ -102,35 +104,74 @@ async def test_a_row_closes_when_the_yes_it_rests_on_expires(bed: Bed, published
     """Nothing happens to Ann meanwhile, and one more who cannot be published is in nobody's way."""
     viewed = event(minute=1, event="Product Viewed", properties={"category": "tv"})
     await bed.partition().take(0, record(event("identify", traits={"country": "DE"}), viewed))
-    said = time.time_ns() // 1_000_000 - DEMO_VALID_DAYS * DAY
-    await bed.consents.write({ANN: ConsentChange({"personalization": Statement(GRANTED, said + 1_500, "web")})})
-    await published(ANN)
-    assert await published.column("product_views_30d") > 0
-    await published.publisher.close_expired()
-    assert await published.column("product_views_30d") > 0
     await bed.redis.set(f"{{p0}}f:{BOB}", b"not a fragment")
-    await published.features.note_ends({BOB: 5})
-    await asyncio.sleep(1.6)
-    await published.publisher.close_expired()
-    assert math.isnan(await published.column("product_views_30d"))
-    assert await published.features.ended(said + 2 * DEMO_VALID_DAYS * DAY, 10) == []
-    # a yes said anew opens it again, and a withdrawal ends the waiting
-    later = said + 5_000
-    await bed.consents.write({ANN: ConsentChange({"personalization": Statement(GRANTED, later, "web", covers=(ANN,))})})
-    await published(ANN)
+    publisher, features, first = published.publisher, published.features, published.now
+
+    async def says(status: str, at: int) -> None:
+        said = Statement(status, at, "page", covers=(ANN,))
+        await bed.consents.write({ANN: ConsentChange({"personalization": said})})
+        await published(ANN)
+
+    await says(GRANTED, first - DEMO_VALID_DAYS * DAY + 1_000)
+    await publisher.close_expired(publisher.derive)
     assert await published.column("product_views_30d") > 0
-    assert await published.features.ended(later + DEMO_VALID_DAYS * DAY, 10) == [ANN]
-    await bed.consents.write({ANN: ConsentChange({"personalization": Statement(DENIED, later + 1, "web")})})
-    await published(ANN)
-    assert await published.features.ended(later + DEMO_VALID_DAYS * DAY, 10) == []
+    assert await features.ended(first + 1_000, 10) == [ANN]
+    published.now = first + 1_000
+    await publisher.close_expired(publisher.derive)
+    assert math.isnan(await published.column("product_views_30d"))
+    assert await features.ended(first + 1_000, 10) == []
+    # a yes said anew opens it again; one that is withdrawn is looked at once more, and then never again
+    await says(GRANTED, first)
+    assert await published.column("product_views_30d") > 0
+    await says(DENIED, first + 2_000)
+    published.now = first + DEMO_VALID_DAYS * DAY
+    assert await features.ended(published.now, 10) == [ANN]
+    await publisher.close_expired(publisher.derive)
+    assert await features.ended(published.now, 10) == []
 
 
-async def test_nothing_waits_for_a_row_that_is_gone(bed: Bed, published: Published) -> None:
-    await published.features.note_ends({ANN: 5, COOKIE: 6})
-    assert await published.features.ended(6, 1) == [ANN]
+async def test_who_cannot_be_published_is_not_due_for_ever(bed: Bed, published: Published) -> None:
+    row = ProfileRow(BOB, (0, 0, 1), START, np.zeros(len(PROFILE.names), np.float32), START + 5)
+    await published.features.write_profiles([row])
+    await bed.redis.set(f"{{p0}}f:{BOB}", b"not a fragment")
+    await published.publisher.close_expired(published.publisher.derive)
+    assert await published.features.ended(published.now, 10) == []
+
+
+async def test_an_end_only_moves_earlier_and_belongs_to_a_row_that_was_written(published: Published) -> None:
+    """Two publish one person at once, one of them with what it read before the yes."""
+    features = published.features
+
+    async def writes(count: int, until: int | None, at: int = START) -> None:
+        values = np.zeros(len(PROFILE.names), np.float32)
+        await features.write_profiles([ProfileRow(ANN, (0, 0, count), at, values, until)])
+
+    async def due() -> int | None:
+        found = [at for at in range(START, START + 100, 10) if await features.ended(at, 1)]
+        return found[0] if found else None
+
+    await writes(2, START + 50)
+    await writes(1, START + 20)
+    await writes(2, None)
+    await writes(3, START + 70)
+    assert await due() == START + 50
+    await writes(4, START + 30)
+    assert await due() == START + 30
+    # what is due makes room for what is not
+    await writes(5, START + 90, at=START + 30)
+    assert await due() == START + 90
+
+
+async def test_nothing_waits_for_a_row_that_is_gone(published: Published) -> None:
+    rows = [
+        ProfileRow(identity, (0, 0, 1), START, np.zeros(len(PROFILE.names), np.float32), START + 5 + number)
+        for number, identity in enumerate((ANN, COOKIE))
+    ]
+    await published.features.write_profiles(rows)
+    assert await published.features.ended(START + 6, 1) == [ANN]
     await published.features.remove_profile(COOKIE, 1)
     await published.features.erase_profile(ANN, encode_version((1, 0, 0)))
-    assert await published.features.ended(6, 10) == []
+    assert await published.features.ended(START + 6, 10) == []
 
 
 async def test_an_older_view_never_replaces_a_newer_place(bed: Bed) -> None:

@@ -147,10 +147,11 @@ async def test_counters_across_profiles_come_back_though_they_did_not_change(
     monkeypatch.setattr(publish, "CROSS_SECONDS", 0.05)
     await house.bed.redis.hincrby(counts_key(0), "call_back||presented", 2)
     before = await house.forgetful.written()
-    running = asyncio.create_task(house.publisher.run(house.republishing.look))
+    running = asyncio.create_task(house.publisher.run())
     try:
         await _until(house.features.cross_counts)
         await house.forgetful.forget_since(before)
+        await house.looks(1)
         await _until(house.features.cross_counts)
         assert await house.features.cross_counts() == {("call_back", ""): (2.0, 0.0)}
     finally:
