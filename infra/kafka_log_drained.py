@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from engine.ports import Unavailable
 from engine.records import Position
 from infra.kafka_log import cluster_id, ends_of, reading
 from infra.redis_store import FAILURES, connect
@@ -27,7 +28,7 @@ async def until(done: Callable[[Settings], Awaitable[bool]], settings: Settings,
                 if await done(settings):
                     return True
                 await asyncio.sleep(PAUSE_SECONDS)
-    except (*FAILURES, KafkaError):
+    except (*FAILURES, KafkaError, Unavailable):
         return False
 
 

@@ -13,7 +13,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from engine.consent import CLOSED, Held
@@ -29,7 +29,8 @@ from infra.topics import consent_key, decision_key, fragment_key, index_key
 # redis-py types every answer as text or bytes, whichever the client decodes to; ours never decodes
 RedisClient = Any
 Parts = dict[str, tuple[bytes | None, dict[bytes, bytes]]]
-FAILURES = (RedisError, OSError, TimeoutError)
+# a cluster of which nobody answers says so by an exception that is no RedisError
+FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 CHANGES_CHANNEL = "changes"
 PENDING = "pending:"
 _MEMBERS = msgspec.msgpack.Decoder(tuple[bytes, ...])
@@ -80,7 +81,7 @@ class Runs:
             self._note(await client.info("server", "replication"))
 
     def _note(self, said: Mapping[str, Any]) -> None:
-        if said.get("role") == "master":
+        if said.get("run_id") and not (isinstance(self.client, RedisCluster) and said.get("role") == "slave"):
             self.seen.add(str(said["run_id"]))
 
 
@@ -166,7 +167,7 @@ class Believed(Protocol):
 def _answering() -> Iterator[None]:
     try:
         yield
-    except RedisError as error:
+    except FAILURES as error:
         raise Unavailable("the profile store does not answer; try again in a moment") from error
 
 
@@ -306,7 +307,7 @@ class RedisDecisions:
         while True:
             try:
                 raw = await self._redis.get(key)
-            except RedisError as error:
+            except FAILURES as error:
                 raise Unavailable("the decision store does not answer; try again in a moment") from error
             if raw is not None:
                 return decode_decision(raw)

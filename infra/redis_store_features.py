@@ -76,12 +76,20 @@ for a = 2, #ARGV, 2 do
   if held <= tonumber(ARGV[1]) or held > tonumber(ARGV[a]) then redis.call('ZADD', KEYS[1], ARGV[a], ARGV[a + 1]) end
 end
 """
+_HOLD = """
+for a = 2, #ARGV do
+  local held = redis.call('ZSCORE', KEYS[1], ARGV[a])
+  if held and tonumber(held) < tonumber(ARGV[1]) then redis.call('ZADD', KEYS[1], ARGV[1], ARGV[a]) end
+end
+"""
 _DROP = """
 for a = 2, #ARGV do
   local held = redis.call('ZSCORE', KEYS[1], ARGV[a])
-  if held and tonumber(held) <= tonumber(ARGV[1]) then redis.call('ZREM', KEYS[1], ARGV[a]) end
+  if held and tonumber(held) == tonumber(ARGV[1]) then redis.call('ZREM', KEYS[1], ARGV[a]) end
 end
 """
+# between two moments, so that no end of a row is taken for one that is held
+HELD_AFTER_MS = 0.5
 
 
 def _script(template: str, layout: Layout) -> str:
@@ -233,7 +241,7 @@ class RedisFeatures:
         self._counts = (field(CROSS.name, IMPRESSIONS), field(CROSS.name, ACCEPTED))
         self._listed = f"{{features}}{cross.project}"
         self._ends = f"{{features}}{profile.project}:ends"
-        self._end, self._drop = redis.register_script(_END), redis.register_script(_DROP)
+        self._end, self._hold, self._drop = map(redis.register_script, (_END, _HOLD, _DROP))
 
     async def write_profiles(self, rows: Sequence[ProfileRow]) -> int:
         """Write each row unless the stored one is newer; returns how many were written."""
@@ -251,15 +259,19 @@ class RedisFeatures:
     async def remove_profile(self, profile_id: str, link_version: int) -> bool:
         """Take a row away as far as this link version goes; a later link version may write it again."""
         with _answering():
-            await self._redis.zrem(self._ends, pack_id(profile_id))
-            return await self._profiles.remove((profile_id,), tombstone(link_version))
+            return await self._removed(profile_id, tombstone(link_version))
 
     async def erase_profile(self, profile_id: str, version: bytes) -> bool:
         """Whether a row was there and was older than `version`; nothing but that is left."""
         with _answering():
-            await self._redis.zrem(self._ends, pack_id(profile_id))
             held = (await self._profiles.read([(profile_id,)]))[0]
-            return await self._profiles.remove((profile_id,), version) and held is not None
+            return await self._removed(profile_id, version) and held is not None
+
+    async def _removed(self, profile_id: str, version: bytes) -> bool:
+        gone = await self._profiles.remove((profile_id,), version)
+        if gone:
+            await self._redis.zrem(self._ends, pack_id(profile_id))
+        return gone
 
     async def read_profile(self, profile_id: str) -> StoredRow | None:
         """The row as last published; None for a profile never published or removed."""
@@ -275,11 +287,15 @@ class RedisFeatures:
         with _answering():
             return [*map(unpack_id, await self._redis.zrangebyscore(self._ends, "-inf", at, start=0, num=most))]
 
+    async def hold_ended(self, profile_ids: Sequence[str], at: int) -> None:
+        """Those that are due at `at` (ms) are looked at now: whoever publishes one of them meanwhile moves its end."""
+        with _answering():
+            await self._hold(keys=[self._ends], args=[at + HELD_AFTER_MS, *map(pack_id, profile_ids)])
+
     async def drop_ended(self, profile_ids: Sequence[str], at: int) -> None:
-        """Those of them that are still due at `at` (ms) wait for nothing any more."""
-        if profile_ids:
-            with _answering():
-                await self._drop(keys=[self._ends], args=[at, *map(pack_id, profile_ids)])
+        """Those of them that are still held since `at` (ms) wait for nothing any more."""
+        with _answering():
+            await self._drop(keys=[self._ends], args=[at + HELD_AFTER_MS, *map(pack_id, profile_ids)])
 
     async def write_cross(
         self, counts: Mapping[tuple[str, str], CrossCounts], actions: Mapping[str, Action], at: int

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from engine.erasure import Forgotten
 from engine.identity import Claim, Conflict, Edge, Pair, Person, pair
@@ -13,7 +12,7 @@ from engine.ports import Unavailable
 from engine.records import Position, partition_of
 from infra.id_bytes import pack_id
 from infra.link_bytes import decode_entry, encode_group, encode_pointer
-from infra.redis_store import RedisClient, encode_index
+from infra.redis_store import FAILURES, RedisClient, encode_index
 from infra.redis_store_erasure import ErasureStore, forgotten_values
 from infra.redis_store_stream import TailEntry
 from infra.topics import LINK_STATE, index_key
@@ -186,14 +185,14 @@ class RedisIdentities:
     async def edges(self, identities: Sequence[str]) -> dict[Pair, Edge]:
         try:
             groups = await self._store.groups_of(identities)
-        except RedisError as error:
+        except FAILURES as error:
             raise Unavailable(_SILENT) from error
         return {pair(edge): edge for edges in groups.values() for edge in edges}
 
     async def conflicts(self) -> list[Conflict]:
         try:
             return await self._store.conflicts()
-        except RedisError as error:
+        except FAILURES as error:
             raise Unavailable(_SILENT) from error
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from redis.exceptions import RedisError
 
 from engine.ports import Entry, Unavailable
-from infra.redis_store import RedisClient
+from infra.redis_store import FAILURES, RedisClient
 
 _ENTRY = msgspec.msgpack.Decoder(Entry)
 
@@ -42,7 +41,7 @@ class RedisQueues:
             total = int(await self._redis.zcard(queue_key(queue)))
             ids = await self._redis.zrevrange(queue_key(queue), offset, offset + limit - 1)
             raws = await self._redis.hmget(queue_entries_key(queue), ids) if ids else []
-        except RedisError as error:
+        except FAILURES as error:
             raise Unavailable("the outreach store does not answer; try again in a moment") from error
         return [_ENTRY.decode(raw) for raw in raws if raw], total
 

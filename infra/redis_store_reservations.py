@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from engine.ports import PersonView, Unavailable
 from engine.profile import Contact
 from engine.records import partition_of
 from engine.reservation import Reserved, Taking
-from infra.redis_store import RedisClient
+from infra.redis_store import FAILURES, RedisClient
 from infra.topics import reservations_key
 
 # All claims or none. A reservation is [expires, at, channel, action, group] under its token. What has expired goes;
@@ -82,7 +81,7 @@ class RedisReservations:
     async def take(self, wanted: Sequence[Taking]) -> list[bool]:
         try:
             return list(await asyncio.gather(*(self._one(taking) for taking in wanted)))
-        except RedisError as error:
+        except FAILURES as error:
             raise _away() from error
 
     async def release(self, promises: Mapping[str, Sequence[str]]) -> None:
@@ -106,7 +105,7 @@ def _ids(view: PersonView) -> tuple[str, ...]:
 async def _executed(pipe: Any) -> list[Any]:
     try:
         answers: list[Any] = await pipe.execute()
-    except RedisError as error:
+    except FAILURES as error:
         raise _away() from error
     return answers
 

@@ -10,6 +10,7 @@ import faust
 import msgspec
 from faust.types import TP
 
+from engine.records import partition_of
 from engine.step import Rules
 from infra.announcing import AnnouncedConsents
 from infra.config import LiveConfiguration
@@ -168,17 +169,21 @@ class Worker:
     async def _send_links(self, value: bytes) -> None:
         await self.sender.send(self.topic(LINKS), value, 0)
 
-    async def heartbeat(self) -> None:
-        """Once a second: say that this worker lives and has partitions to work on; follow the configuration; look
-        whether Redis still stands where it was left."""
+    async def beat(self) -> None:
+        """Once a second say that this worker lives and has partitions to work on, however long it works."""
         while True:
             if self.partitions:
                 await persist(self.store.beat, "worker")
+            await asyncio.sleep(1.0)
+
+    async def look(self) -> None:
+        """Once a second follow the configuration, and look whether Redis still stands where it was left."""
+        while True:
             self.configuration.maybe_reload()
             try:
                 await self._check()
             except Fatal as error:
-                give_up("heartbeat", error)
+                give_up("look", error)
             await asyncio.sleep(1.0)
 
     async def _check(self) -> None:
@@ -206,7 +211,12 @@ class Worker:
             await self.sender.send(self.topic(CHANGES), value, partition)
 
     async def notify_people(self, ids: Sequence[str]) -> None:
-        await self.notify(0, ids)
+        """Each to the partition of its id: one publisher writes one person."""
+        places: dict[int, list[str]] = {}
+        for identity in ids:
+            places.setdefault(partition_of(identity, self.settings.partitions), []).append(identity)
+        for partition, some in places.items():
+            await self.notify(partition, some)
 
 
 def fold_app(settings: Settings) -> faust.App:
@@ -220,7 +230,8 @@ def fold_app(settings: Settings) -> faust.App:
     ):
         source = app.topic(worker.topic(name), value_type=bytes, internal=False)
         one_by_one(app, source, Station(station, take, worker.read[name]))
-    app.task()(worker.heartbeat)
+    app.task()(worker.beat)
+    app.task()(worker.look)
     app.on_partitions_revoked.connect(_letting_go(worker))
     app.on_before_shutdown.connect(_closing(worker))
     return app

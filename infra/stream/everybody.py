@@ -12,12 +12,13 @@ import msgspec
 
 from engine.consent import Purposes
 from engine.jurisdiction import Controller
-from infra.redis_store import RedisClient
+from infra.redis_store import RedisClient, Runs
 from infra.topics import fragment_key
 
 log = logging.getLogger("rapport.publish")
 PUBLISHED_UNDER = "rapport:published:policy"
 TOGETHER = 200
+Derive = Callable[[Sequence[str]], Awaitable[None]]
 
 
 def digest_of_policy(purposes: Purposes) -> str:
@@ -29,24 +30,34 @@ def digest_of_policy(purposes: Purposes) -> str:
 class Everybody:
     """Whoever is stored. `derive` publishes whom these ids belong to."""
 
-    def __init__(self, redis: RedisClient, derive: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+    def __init__(self, redis: RedisClient, runs: Runs, derive: Derive) -> None:
         self._redis = redis
+        self._runs = runs
         self._derive = derive
 
-    async def follow(self, policy: str, partitions: Collection[int]) -> int:
+    async def edited(self, partitions: Collection[int]) -> None:
+        """The policy is another one now, if only for a moment: nobody in these partitions counts as published under
+        any, since what happened meanwhile was."""
+        if partitions:
+            await self._redis.hdel(PUBLISHED_UNDER, *map(str, partitions))
+
+    async def follow(self, policy: str, partitions: Collection[int], stands: Callable[[], bool]) -> int:
         """Publish those in these partitions that were not published under this policy yet; returns how many
-        fragments they were. It takes half of the time at most, the rest is for what happens."""
+        fragments they were. It takes half of the time at most, the rest is for what happens. It is to be done again
+        where the policy no longer `stands` at its end, or Redis began anew: that gives other keys then."""
         under = {int(partition): digest.decode() for partition, digest in (await self._under()).items()}
         due = [partition for partition in partitions if under.get(partition) != policy]
         if not due:
             return 0
-        count = 0
+        await self.edited(due)
+        count, met = 0, set(self._runs.seen)
         async for some in self._stored(due):
             began = time.monotonic()
             await self._derive(some)
             count += len(some)
             await asyncio.sleep(time.monotonic() - began)
-        await self._redis.hset(PUBLISHED_UNDER, mapping=dict.fromkeys(map(str, due), policy))
+        if stands() and self._runs.seen == met:
+            await self._redis.hset(PUBLISHED_UNDER, mapping=dict.fromkeys(map(str, due), policy))
         if count:
             log.info("published %d identifiers under the policy as it is now", count)
         return count

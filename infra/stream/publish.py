@@ -5,6 +5,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import faust
@@ -74,6 +75,7 @@ class Publisher:
         self._store = PartitionStore(redis)
         self._model = LiveModel(ModelStore(settings.models_dir))
         self._cross: dict[tuple[str, str], CrossCounts] = {}
+        self._lost = self.edits = 0
 
     async def take(self, values: Sequence[bytes]) -> None:
         """Publish everybody named in these notices."""
@@ -137,6 +139,7 @@ class Publisher:
             due = await persist(self._features.ended, at, PEOPLE_PER_READ)
             if not due:
                 return
+            await persist(self._features.hold_ended, due, at)
             await derive(due)
             # who rests on none any more, and who cannot be published, would be due for ever
             await persist(self._features.drop_ended, due, at)
@@ -146,9 +149,14 @@ class Publisher:
         """What stands for the policy that people are published under now."""
         return digest_of_policy(self._configuration.current.purposes)
 
+    def stands(self, edits: int) -> bool:
+        """Whether the policy is still the one it was after so many edits."""
+        return self.edits == edits
+
     def anew(self) -> None:
         """The counters across profiles are written once more, though they may not have changed."""
         self._cross = {}
+        self._lost += 1
 
     async def beat(self) -> None:
         """A sign of life every second, however long what is under way takes."""
@@ -161,11 +169,15 @@ class Publisher:
         while True:
             await asyncio.sleep(CROSS_SECONDS)
             self._model.refresh()
+            before, lost = self.policy, self._lost
             self._configuration.maybe_reload()
+            self.edits += self.policy != before
             try:
-                self._cross = await self._sum_cross()
+                rows = await self._sum_cross()
             except (*FAILURES, Unavailable) as error:
                 log.warning("cross-profile features wait for a server: %s", type(error).__name__)
+            else:
+                self._cross = rows if lost == self._lost else {}
 
     async def _sum_cross(self) -> dict[tuple[str, str], CrossCounts]:
         rows = summed([await self._store.counts(partition) for partition in range(self._partitions)])
@@ -202,13 +214,15 @@ def publish_app(settings: Settings) -> faust.App:
             await publisher.close_expired(republishing.beside)
 
     async def follow() -> None:
-        everybody, before = Everybody(side.redis, publisher.derive), ""
+        everybody, before = Everybody(side.redis, side.runs, republishing.beside), publisher.edits
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
-            now = publisher.policy
-            # by then every publisher has read an edit: none writes anybody under what was before it
+            mine, now = tuple(republishing.partitions), publisher.edits
             if now == before:
-                await persist(everybody.follow, now, tuple(republishing.partitions))
+                # by then every publisher of this machine has read an edit: none writes anybody under what was before
+                await persist(everybody.follow, publisher.policy, mine, partial(publisher.stands, now))
+            else:
+                await persist(everybody.edited, mine)
             before = now
 
     app = new_app(settings, PUBLISH, go_on)

@@ -97,8 +97,10 @@ class Relation:
         edges = {pair(edge): edge for some in before.values() for edge in some}
         known = Links(edges, held)
         # following an erasure again for each of many claims takes seconds, and the worker has to give signs of life
-        learning = asyncio.to_thread(learn_all, known, claims, self._around.rules) if held else None
-        links_after = await learning if learning else learn_all(known, claims, self._around.rules)
+        if held or any(claim.verdict == ERASED for claim in claims):
+            links_after = await asyncio.to_thread(learn_all, known, claims, self._around.rules)
+        else:
+            links_after = learn_all(known, claims, self._around.rules)
         reached = {job: one for job, one in links_after.forgotten.items() if held.get(job) != one}
         groups = grouped(links_after.edges)
         members = {i: g for g, some in groups.items() for e in some for i in (e.left, e.right)}

@@ -92,7 +92,7 @@ class Republishing:
             if self._began:
                 await self._settle()
                 self._looks.append(Look(dict(self._taken), self._beside))
-                self._beside = []
+            self._beside = []
 
     async def _settle(self) -> None:
         """Move the marks on, unless something before them may be missing: then that comes first."""

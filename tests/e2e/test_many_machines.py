@@ -3,6 +3,8 @@ part of the state has to answer: profile, decision, consent, links, outreach, ex
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from infra.bench.chaos_kafka import Absent
 from infra.processes import RunningServer
-from infra.redis_store import Runs, connect
+from infra.redis_store import FAILURES, Runs, connect
 from infra.redis_store_published import Marks, PublishedMarks
 from infra.stream.everybody import Everybody
 from tests.conftest import do_without
@@ -79,12 +81,18 @@ async def test_everybody_who_is_written_to_is_met(nodes: list[RunningServer]) ->
 
     for partition in range(8):
         await redis.set(f"{{p{partition}}}f:somebody{partition}", b"x")
-    assert await Everybody(redis, derive).follow("a policy", range(8)) == len(set(people)) == 8
+    assert await Everybody(redis, runs, derive).follow("a policy", range(8), lambda: True) == len(set(people)) == 8
     marks = PublishedMarks(redis)
     await marks.move(1, Marks({0: 3}, {0: 2}))
     assert await marks.read(1) == Marks({0: 3}, {0: 2})
-    await redis.aclose()
     assert runs.seen == met
+    for node in nodes:
+        os.kill(node.pid, signal.SIGKILL)
+    # whoever waits for servers waits for these too, however often they are asked
+    for _ in range(3):
+        with pytest.raises(FAILURES):
+            await runs.ask()
+    await redis.aclose()
 
 
 def test_everything_works_on_a_redis_cluster_and_postgresql(stack: Stack) -> None:

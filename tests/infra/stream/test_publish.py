@@ -160,6 +160,14 @@ async def test_an_end_only_moves_earlier_and_belongs_to_a_row_that_was_written(p
     # what is due makes room for what is not
     await writes(5, START + 90, at=START + 30)
     assert await due() == START + 90
+    # and who wrote meanwhile with a clock of before is looked at again
+    await features.hold_ended([ANN], START + 95)
+    await writes(5, START + 92, at=START + 80)
+    await features.drop_ended([ANN], START + 95)
+    assert await features.ended(START + 95, 1) == [ANN]
+    await features.hold_ended([ANN], START + 95)
+    await features.drop_ended([ANN], START + 95)
+    assert await features.ended(START + 99, 1) == []
 
 
 async def test_nothing_waits_for_a_row_that_is_gone(published: Published) -> None:
@@ -172,6 +180,11 @@ async def test_nothing_waits_for_a_row_that_is_gone(published: Published) -> Non
     await published.features.remove_profile(COOKIE, 1)
     await published.features.erase_profile(ANN, encode_version((1, 0, 0)))
     assert await published.features.ended(START + 6, 10) == []
+    # a removal that comes too late takes nothing away
+    newer = ProfileRow(ANN, (7, 0, 1), START, np.zeros(len(PROFILE.names), np.float32), START + 5)
+    await published.features.write_profiles([newer])
+    assert not await published.features.remove_profile(ANN, 6)
+    assert await published.features.ended(START + 6, 10) == [ANN]
 
 
 async def test_an_older_view_never_replaces_a_newer_place(bed: Bed) -> None:
