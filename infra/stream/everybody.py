@@ -35,6 +35,11 @@ class Everybody:
         self._runs = runs
         self._derive = derive
 
+    async def begin(self, policy: str, untouched: Collection[int]) -> None:
+        """In these partitions nobody is published yet: whoever comes there is published under this policy."""
+        for partition in untouched:
+            await self._redis.hsetnx(PUBLISHED_UNDER, str(partition), policy)
+
     async def edited(self, partitions: Collection[int]) -> None:
         """The policy is another one now, if only for a moment: nobody in these partitions counts as published under
         any, since what happened meanwhile was."""

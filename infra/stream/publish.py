@@ -218,6 +218,7 @@ def publish_app(settings: Settings) -> faust.App:
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
             mine, now = tuple(republishing.partitions), publisher.edits
+            await persist(everybody.begin, publisher.policy, republishing.untouched())
             if now == before:
                 # by then every publisher of this machine has read an edit: none writes anybody under what was before
                 await persist(everybody.follow, publisher.policy, mine, partial(publisher.stands, now))

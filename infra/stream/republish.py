@@ -17,6 +17,8 @@ from infra.stream.unbroken import Unbroken
 log = logging.getLogger("rapport.publish")
 # looks, a second apart: longer than a server lets what it took wait for its file, or for a replica
 LOOKS_BACK = 5
+# of a later log what stands in Redis may have come by one before
+FIRST_LOG = 1
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -50,12 +52,19 @@ class Republishing:
         self._written: Marks | None = None
         self._looks: deque[Look] = deque(maxlen=LOOKS_BACK + 1)
         self._beside: list[str] = []
+        self._untouched: set[int] = set()
         self._alone = asyncio.Lock()
 
     @property
     def partitions(self) -> Collection[int]:
         """Those that are ours."""
         return self._began.keys()
+
+    def untouched(self) -> Collection[int]:
+        """Partitions that came to us since this was last asked and of which nothing was ever taken: everybody there has
+        a notice that is still to be taken."""
+        found, self._untouched = self._untouched, set()
+        return found
 
     async def begin(self, incarnation: int, committed: Mapping[int, int | None]) -> dict[int, int]:
         """These partitions are ours now. Returns from where on to take those of them that have to be taken once more
@@ -64,6 +73,8 @@ class Republishing:
         if not self._began:
             self._met |= self._runs.seen
         self._log = incarnation
+        if incarnation == FIRST_LOG:
+            self._untouched |= {partition for partition, at in committed.items() if not at}
         self._notices.begin(committed)
         back = {p: earlier[p] for p, at in committed.items() if p in earlier and earlier[p] < (at or 0)}
         self._notices.restart(back)

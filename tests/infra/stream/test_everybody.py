@@ -92,6 +92,21 @@ async def test_whoever_is_stored_is_named_once_and_only_in_the_partitions_asked_
     assert await everybody.follow("one", (1, 10), stands) == 0
 
 
+async def test_where_nobody_was_published_yet_nobody_is_published_twice(bed: Bed) -> None:
+    await bed.redis.set("{p0}f:somebody", b"x")
+    told: list[object] = []
+
+    async def derive(ids: object) -> None:
+        told.append(ids)
+
+    everybody = Everybody(bed.redis, bed.runs, derive)
+    await everybody.begin("one", (0,))
+    assert await everybody.follow("one", (0,), stands) == 0
+    # what is known of a partition stays
+    await everybody.begin("another", (0,))
+    assert await everybody.follow("another", (0,), stands) == 1
+
+
 async def test_a_pass_that_was_cut_short_begins_again(bed: Bed) -> None:
     await bed.redis.set("{p0}f:somebody", b"x")
 

@@ -166,6 +166,16 @@ async def _until(there: Callable[[], Awaitable[object]]) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_of_which_partitions_nothing_was_ever_taken(house: House) -> None:
+    assert set(house.republishing.untouched()) == {0}
+    assert not house.republishing.untouched()
+    await house.republishing.begin(LOG, {0: 3, 1: None, 2: 0})
+    assert set(house.republishing.untouched()) == {1, 2}
+    # of another log they may have people of the one before
+    await house.republishing.begin(2, {3: None})
+    assert not house.republishing.untouched()
+
+
 async def test_marks_only_move_on_and_belong_to_one_log(house: House) -> None:
     await house.marks.move(2, Marks({0: 7, 1: 3}, {0: 5}))
     await house.marks.move(2, Marks({0: 6, 1: 4}, {0: 4}))
