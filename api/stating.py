@@ -30,7 +30,7 @@ async def meant(world: World, ref: str) -> Identifier:
     named, types = reference(world, ref), world.now.identity.types
     if named.type not in types and named.type != RESERVED:
         view = await world.people.person(named.id)
-        if not view.known and not view.held and len(view.members) == 1:
+        if not view.kept:
             message = "nobody is known under this identifier, and its type is none of those configured here"
             raise Problem(400, "unknown_identifier_type", f"{message} ({', '.join(types)}); check its spelling")
     return named

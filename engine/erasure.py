@@ -7,7 +7,19 @@ import msgspec
 
 from engine.events import OWN_SOURCE, Event
 from engine.identifiers import IdentityRules
-from engine.identity import Claim, Edge, Edges, Pair, Said, components, pair, types_of, with_claim, with_claims
+from engine.identity import (
+    Claim,
+    Connected,
+    Edge,
+    Edges,
+    Pair,
+    Said,
+    components,
+    pair,
+    types_of,
+    with_claim,
+    with_claims,
+)
 from engine.profile import Fragment, State
 from engine.signals import DAY
 
@@ -75,9 +87,14 @@ class Forgotten(msgspec.Struct, frozen=True, array_like=True):
     past: tuple[Edge, ...] = ()
 
 
+def named_by(one: Forgotten) -> set[str]:
+    """Whom the erasure reached, and whom a link of then named beside them."""
+    return one.members.keys() | {end for edge in one.past for end in pair(edge)}
+
+
 def neighbours(one: Forgotten) -> set[str]:
     """Whom a link of then named beside a member, without making them one person."""
-    return {end for edge in one.past for end in pair(edge)} - one.members.keys()
+    return named_by(one) - one.members.keys()
 
 
 def is_taken(event: Event, one: Forgotten) -> bool:
@@ -121,6 +138,11 @@ def concerned(forgotten: Mapping[str, Forgotten], claims: Sequence[Claim]) -> di
     return {job: one for job, one in sorted(forgotten.items()) if job in jobs or (first is not None and first < one.at)}
 
 
+def deciding(forgotten: Mapping[str, Forgotten], claims: Sequence[Claim]) -> set[str]:
+    """Everybody whose links decide, beside those of the claims' own ends, whom these erasures reach with the claims."""
+    return set().union(*map(named_by, concerned(forgotten, claims).values()))
+
+
 class _Learning:
     """Links on the way. It knows what is connected, by verdicts of any kind: an erasure is followed only through what
     is connected to whom it reached, and again only for claims that are."""
@@ -131,7 +153,7 @@ class _Learning:
         self._look()
 
     def _look(self) -> None:
-        self._parent: dict[str, str] = {}
+        self._connected = Connected()
         self._keys: dict[str, list[Pair]] = {}
         self._jobs: dict[str, set[str]] = {}
         for key in self.edges:
@@ -162,15 +184,15 @@ class _Learning:
         self.edges.update(after)
         if not before:
             self._connect(key)
-        for job in sorted(self._jobs.get(self._root(key[0]), ())):
+        for job in sorted(self._jobs.get(self._connected.name(key[0]), ())):
             if claim.at < self.forgotten[job].at:
                 self._reach(self.forgotten[job])
 
     def _reach(self, one: Forgotten) -> None:
         """Follow an erasure through what was known before it, and take that out of what holds."""
         past = {pair(edge): edge for edge in one.past}
-        roots = {self._root(end) for end in {one.seed}.union(*past)}
-        near = [key for root in roots for key in self._keys.get(root, ())]
+        groups = {self._connected.name(end) for end in {one.seed}.union(*past)}
+        near = [key for group in groups for key in self._keys.get(group, ())]
         for key in near:
             earlier = _until(self.edges[key], one.at)
             if earlier is not None:
@@ -192,23 +214,16 @@ class _Learning:
         else:
             self._note(self.forgotten[one.job])
 
-    def _root(self, identity: str) -> str:
-        while self._parent.setdefault(identity, identity) != identity:
-            self._parent[identity] = self._parent[self._parent[identity]]
-            identity = self._parent[identity]
-        return identity
-
     def _connect(self, key: Pair) -> None:
-        small, large = sorted(map(self._root, key), key=lambda root: len(self._keys.get(root, ())))
-        if small != large:
-            self._parent[small] = large
-            self._keys.setdefault(large, []).extend(self._keys.pop(small, ()))
-            self._jobs.setdefault(large, set()).update(self._jobs.pop(small, ()))
-        self._keys.setdefault(large, []).append(key)
+        name, other = self._connected.join(*key)
+        if name != other:
+            self._keys.setdefault(name, []).extend(self._keys.pop(other, ()))
+            self._jobs.setdefault(name, set()).update(self._jobs.pop(other, ()))
+        self._keys.setdefault(name, []).append(key)
 
     def _note(self, one: Forgotten) -> None:
         for end in neighbours(one):
-            self._jobs.setdefault(self._root(end), set()).add(one.job)
+            self._jobs.setdefault(self._connected.name(end), set()).add(one.job)
 
 
 def _ordered(edges: Edges) -> tuple[Edge, ...]:

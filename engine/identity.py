@@ -230,20 +230,33 @@ def _conflict(edge: Edge, types: Mapping[str, str], rule: str) -> Conflict:
     return Conflict(edge.left, types[edge.left], edge.right, types[edge.right], rule, at, source)
 
 
-def grouped(edges: Edges) -> dict[str, list[Edge]]:
-    """Edge sets by connected group, verdicts of any kind connecting; a group is named after its smallest id."""
-    parent: dict[str, str] = {}
+class Connected:
+    """Groups of ids that pairs connect; each is named after its smallest id, and an id no pair has is one alone."""
 
-    def root(identity: str) -> str:
+    def __init__(self, pairs: Iterable[Pair] = ()) -> None:
+        self._parent: dict[str, str] = {}
+        for one, other in pairs:
+            self.join(one, other)
+
+    def name(self, identity: str) -> str:
+        """Of the group that the id is in."""
+        parent = self._parent
         while parent.setdefault(identity, identity) != identity:
             parent[identity] = parent[parent[identity]]
             identity = parent[identity]
         return identity
 
-    for left, right in edges:
-        low, high = sorted((root(left), root(right)))
-        parent[high] = low
+    def join(self, one: str, other: str) -> Pair:
+        """Make one group of the two that these are in: its name, and the other's that it replaces (or the same)."""
+        low, high = sorted((self.name(one), self.name(other)))
+        self._parent[high] = low
+        return low, high
+
+
+def grouped(edges: Edges) -> dict[str, list[Edge]]:
+    """Edge sets by connected group, verdicts of any kind connecting; a group is named after its smallest id."""
+    connected = Connected(edges)
     groups: dict[str, list[Edge]] = {}
     for key in sorted(edges):
-        groups.setdefault(root(key[0]), []).append(edges[key])
+        groups.setdefault(connected.name(key[0]), []).append(edges[key])
     return groups

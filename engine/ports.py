@@ -52,6 +52,11 @@ class PersonView(msgspec.Struct, frozen=True):
         return any(stored.fragment.state.count for stored in self.stored)
 
     @property
+    def kept(self) -> bool:
+        """Whether anything is kept under the reference at all: events, an answer about consent, or a link."""
+        return self.known or bool(self.held) or len(self.members) > 1
+
+    @property
     def met(self) -> bool:
         """Whether anything but our own decisions and exposures is stored: that we once looked makes nobody known."""
         states = [stored.fragment.state for stored in self.stored]

@@ -8,7 +8,7 @@ import msgspec
 from engine.erasure import Links, learn_all
 from engine.events import Event
 from engine.identifiers import IdentityRules
-from engine.identity import Claim, Person, components
+from engine.identity import Claim, Connected, Person, components
 from engine.profile import Fragment
 from engine.records import Position
 from engine.step import Rules, Step, advance
@@ -48,20 +48,10 @@ def relate_again(claims: Iterable[Claim], rules: IdentityRules) -> dict[str, Per
 def together(claims: Iterable[Claim]) -> list[list[Claim]]:
     """Claims by group: whatever is connected by claims of any kind. Each group keeps its order."""
     kept = list(claims)
-    parent: dict[str, str] = {}
-
-    def root(identity: str) -> str:
-        while parent.setdefault(identity, identity) != identity:
-            parent[identity] = parent[parent[identity]]
-            identity = parent[identity]
-        return identity
-
-    for claim in kept:
-        low, high = sorted((root(claim.left), root(claim.right)))
-        parent[high] = low
+    connected = Connected((claim.left, claim.right) for claim in kept)
     groups: dict[str, list[Claim]] = {}
     for claim in kept:
-        groups.setdefault(root(claim.left), []).append(claim)
+        groups.setdefault(connected.name(claim.left), []).append(claim)
     return list(groups.values())
 
 

@@ -5,12 +5,12 @@ import asyncio
 import logging
 import signal
 import sys
-import time
 from collections.abc import Callable
 
 from engine.ports import Unavailable
 from infra.archive import ARCHIVE_FAILURES, Archive
 from infra.archive_tidying import Tidying
+from infra.clock import now_ms
 from infra.collector import look_seldom
 from infra.erasure import Erasing
 from infra.erasure_process import open_erasing
@@ -121,4 +121,4 @@ def run_archiver(settings: Settings, clock: Callable[[], int]) -> None:
 
 
 if __name__ == "__main__":
-    run_archiver(Settings(), lambda: time.time_ns() // 1_000_000)
+    run_archiver(Settings(), now_ms)

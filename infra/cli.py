@@ -21,6 +21,7 @@ from infra.cli_experiments import register as register_experiments
 from infra.cli_models import register
 from infra.cli_replay import register as register_replay
 from infra.cli_watch import register as register_watch
+from infra.clock import now_ms
 from infra.config import load
 from infra.doctor import examine
 from infra.kafka_log import describe_topics
@@ -29,7 +30,7 @@ from infra.processes import ServerFailed
 from infra.rejects import AT_THE_DOOR, list_rejects, resend
 from infra.settings import Settings
 from infra.up import Running, first_keys, run_until_signal, with_servers
-from infra.wiring import now_ms, open_keys
+from infra.wiring import open_keys
 from infra.yaml_source import InvalidConfiguration
 
 app = typer.Typer(

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from infra.clock import now_ms
 from infra.settings import Settings
 from infra.up import with_servers
-from infra.wiring import now_ms
 
 console = Console()
 DIFFERENT, NOT_REPLAYABLE = 1, 2

@@ -15,12 +15,12 @@ from engine.erasure_job import COMPLETED, MARGIN_MS, REASONS, Job
 from engine.errors import InvalidReference
 from engine.identifiers import parse_reference
 from engine.ports import Unavailable
+from infra.clock import now_ms
 from infra.config import load
 from infra.erasure_process import open_erasures
 from infra.kafka_log import KafkaLog
 from infra.settings import Settings
 from infra.up import with_servers
-from infra.wiring import now_ms
 
 console = Console()
 PAUSE_SECONDS = 0.5

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.ports import Unavailable
+from infra.clock import now_ms
 from infra.settings import Settings
 from infra.up import with_servers
-from infra.wiring import now_ms
 from infra.yaml_source import InvalidConfiguration
 from models.trial import Found, Scope
 

@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.clock import now_ms
 from infra.settings import Settings
-from infra.wiring import now_ms
 
 console = Console()
 HOUR_MS = 3_600_000

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from engine.consent import Purposes, resolve
 from infra.archive import read_events
+from infra.clock import now_ms
 from infra.config import load
 from infra.consent_opening import open_consents
 from infra.findings_store import StoredFindings
 from infra.settings import Settings
-from infra.wiring import now_ms
 from models.dataset import decisions_in, outcomes_in
 from models.trial import Findings, Persons, Scope, entries_of, findings
 

@@ -1,13 +1,13 @@
 """The gate over this installation: a stored version against the champion, on the archive's decisions, with the tries
 spent on that log and the parity measured now. Carries out what `models` computes; knows no estimator."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from infra.archive import read_events
+from infra.clock import now_ms
 from infra.config import load
 from infra.ledger_store import SqlKeys, open_database
 from infra.model_store import ModelStore
@@ -36,10 +36,6 @@ class Force(msgspec.Struct, frozen=True):
 
 class Incomplete(ModelError):
     """Overruling the gate takes a reason and an approver."""
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def judge(settings: Settings, version: str, gate: Gate = USUAL, placement: str = "") -> tuple[Comparison, Verdict]:

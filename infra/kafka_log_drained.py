@@ -54,13 +54,14 @@ async def applied(settings: Settings) -> bool:
 
 async def published(settings: Settings) -> bool:
     """Whether what follows from every notice is in Redis."""
-    if not await _committed(settings, CHANGES, "publish"):
+    ends, committed = await _reached(settings, CHANGES, "publish")
+    if any(at < end for at, end in zip(committed, ends, strict=True)):
         return False
     redis = connect(settings.redis_url)
     try:
         incarnation = await PartitionStore(redis).incarnation(await cluster_id(settings.kafka_url))
         reached = (await PublishedMarks(redis).read(incarnation)).now
-        return all(reached.get(n, 0) >= end for n, end in enumerate(await _ends(settings, CHANGES)))
+        return all(reached.get(n, 0) >= end for n, end in enumerate(ends))
     finally:
         await redis.aclose()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.catalog import Action
 from engine.consent import CONTRACT, GRANTED, RESTRICTION, Answer, Consent, Held, Purposes, reveal
-from engine.erasure import ERASED, Forgotten, Links, concerned, learn, neighbours
+from engine.erasure import ERASED, Forgotten, Links, deciding, learn, named_by
 from engine.events import Event
 from engine.identity import Claim, Edge, components, grouped, pair
 from engine.ledger import refusing
@@ -163,7 +163,7 @@ class Identities:
         links = learn(Links(edges, forgotten), claim, self._rules)
         for one in links.forgotten.values():
             self._forgotten[one.job] = one
-            for identity in one.members.keys() | neighbours(one):
+            for identity in named_by(one):
                 self._near.setdefault(identity, set()).add(one.job)
         # where no erasure is near, one more claim makes one group of two
         found = grouped(links.edges) if forgotten or links.forgotten else {min(groups): list(links.edges.values())}
@@ -185,8 +185,7 @@ class Identities:
         while more and self._forgotten:
             ids = {*pair(claim), *(end for group in more for key in self._edges.get(group, ()) for end in key)}
             forgotten |= {job: self._forgotten[job] for identity in ids for job in self._near.get(identity, ())}
-            linked = {end for one in concerned(forgotten, (claim,)).values() for edge in one.past for end in pair(edge)}
-            more = {self._group_of.get(end, end) for end in linked} - groups
+            more = {self._group_of.get(end, end) for end in deciding(forgotten, (claim,))} - groups
             groups |= more
         return groups, forgotten
 

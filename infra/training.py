@@ -1,7 +1,6 @@
 """Training, exporting and undoing, over this installation's archive and model store. Carries out what `models`
 computes; knows no metric."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import msgspec
 from engine.consent import Held
 from engine.ledger import refused_by
 from infra.archive import read_events
+from infra.clock import now_ms
 from infra.config import Configuration, load
 from infra.ledger_store_consent import ConsentLedger, open_ledger
 from infra.model_store import ModelStore
@@ -37,10 +37,6 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 USUAL = Choice()
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _vectors(settings: Settings, choice: Choice) -> Vectors:

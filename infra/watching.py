@@ -2,11 +2,11 @@
 by the archiver. Carries out what `models.watch` computes; judges nothing."""
 
 import logging
-import time
 
 import msgspec
 
 from infra.archive import ARCHIVE_FAILURES, day_of, read_events
+from infra.clock import now_ms
 from infra.collector import look_seldom
 from infra.model_store import ModelStore
 from infra.settings import Settings
@@ -72,7 +72,7 @@ def main() -> None:
     """The errand: once, and a failure is no more than a line of the log, since the next round comes."""
     look_seldom()
     try:
-        watch(Settings(), time.time_ns() // 1_000_000)
+        watch(Settings(), now_ms())
     except ARCHIVE_FAILURES as error:
         log.warning("nothing watched this time: %s", type(error).__name__)
 

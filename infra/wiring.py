@@ -3,7 +3,6 @@ that knows which adapter stands behind which port."""
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from engine.ports import (
 )
 from engine.step import Rules
 from infra.announcing import AnnouncedConsents
+from infra.clock import now_ms
 from infra.config import LiveConfiguration
 from infra.consent_opening import open_consents
 from infra.decisions import FoundDecisions
@@ -57,10 +57,6 @@ from infra.topics import CHANGES, REJECTS, topic
 from models.live import LiveModel
 
 REFRESH_SECONDS = 0.5
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

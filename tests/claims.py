@@ -4,8 +4,8 @@ import random
 
 from engine.erasure import ERASED
 from engine.identity import NEGATIVE, OBSERVED, POSITIVE, Claim
+from tests.strategies import START
 
-START = 1_790_000_000_000
 TYPES = {"u1": "user_id", "u2": "user_id", "e1": "email", "a1": "anonymous_id", "a2": "anonymous_id"}
 KINDS = [(POSITIVE, OBSERVED)] * 3 + [(POSITIVE, "said"), (NEGATIVE, "said")]
 

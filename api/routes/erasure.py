@@ -49,7 +49,7 @@ async def _somebody(world: World, ref: str) -> tuple[Identifier, PersonView]:
     """Whom a reference names. Raises a 404 for somebody nothing is kept of."""
     named = reference(world, ref)
     view = await world.people.person(named.id)
-    if not view.known and not view.held and len(view.members) == 1:
+    if not view.kept:
         message = "nothing is kept under this reference; it is normalised as events are, so check its type and spelling"
         raise Problem(404, "unknown_profile", message)
     return named, view

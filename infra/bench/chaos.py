@@ -22,13 +22,14 @@ from infra.bench.chaos_fleet import Fleet, RedisServer
 from infra.bench.chaos_kafka import Kafka
 from infra.bench.chaos_progress import PATIENCE_SECONDS, Progress
 from infra.bench.figures import Row, Say, Target
+from infra.clock import now_ms
 from infra.kafka_log import KafkaLog
 from infra.ledger_store import new_secret
 from infra.redis_store import connect
 from infra.redis_store_stream import PartitionStore
 from infra.settings import DEMO_CONFIG, Settings
 from infra.topics import INBOX, topic
-from infra.wiring import now_ms, prepare
+from infra.wiring import prepare
 
 SEEDS = (1, 2, 3)
 OURS = ("worker", "api", "archiver", "publisher")

@@ -23,13 +23,13 @@ from infra.bench.bed import Bed, Place, servers_only
 from infra.bench.figures import Row, Say, Target, less, more
 from infra.bench.people import event, identifier, ten_each
 from infra.bench.stream import POLL_SECONDS, append
+from infra.clock import now_ms
 from infra.config import Configuration, load
 from infra.fragment_bytes import pack
 from infra.redis_store import connect
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_replay import ReplayStore
 from infra.redis_store_stream import PartitionStore
-from infra.wiring import now_ms
 
 FEW, MANY, EVENTS = 10_000, 1_000_000, 100_000
 MODELS = 50

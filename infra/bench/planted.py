@@ -22,12 +22,12 @@ from infra.bench.bed import Bed, Place, servers_only
 from infra.bench.chaos_kafka import Kafka
 from infra.bench.figures import Row, Say, Target
 from infra.bench.town import Town, town
+from infra.clock import now_ms
 from infra.kafka_log import KafkaLog, bootstrap
 from infra.kafka_log_drained import applied, until
 from infra.processes import spawn
 from infra.redis_store import RedisPeople, connect
 from infra.up import launches
-from infra.wiring import now_ms
 
 SEEDS = (1, 2, 3)
 PEOPLE, MISTAKEN = 10_000, 500

@@ -20,6 +20,7 @@ from infra.archive_tidying import Tidying
 from infra.bench.bed import Place, servers_only
 from infra.bench.figures import Row, Say, Target, less, more, percentile
 from infra.bench.people import ten_each
+from infra.clock import now_ms
 from infra.collector import look_seldom
 from infra.config import load
 from infra.history import ArchivedHistory
@@ -31,7 +32,6 @@ from infra.redis_store_links import RedisIdentities
 from infra.redis_store_replay import ReplayStore
 from infra.redis_store_stream import TailEntry
 from infra.settings import Settings
-from infra.wiring import now_ms
 
 DAYS = 10
 LOOKS = 50

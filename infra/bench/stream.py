@@ -16,11 +16,11 @@ from engine.identifiers import IdentityRules
 from infra.bench.bed import Bed, Place, make_topic, servers_only
 from infra.bench.figures import Row, Say, Target, more
 from infra.bench.people import each_another, message, ten_each
+from infra.clock import now_ms
 from infra.config import load
 from infra.kafka_log import KafkaLog, bootstrap, ends_of, reading
 from infra.redis_store import connect
 from infra.redis_store_stream import PartitionStore
-from infra.wiring import now_ms
 
 APPENDED_TOGETHER = 40_000
 POLL_SECONDS = 0.05

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.outcome import outcome_id
 from infra.archive import read_events
+from infra.clock import now_ms
 from infra.demo.client import Client, DemoFailed
 from infra.demo.closed_loop import PILOT, Trained
 from infra.judging import promote_now
@@ -35,7 +36,7 @@ class HttpDesk:
         self._asked: list[int] = []
 
     def send(self, events: Sequence[tuple[int, dict[str, Any]]]) -> None:
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         self._client.send([{**event, "timestamp": _iso(now - age)} for age, event in events])
         for _, event in events:
             self._sent[event["userId"]] = self._sent.get(event["userId"], 0) + 1
@@ -46,7 +47,7 @@ class HttpDesk:
         self._client.wait_until_folded({f"user_id:{user}": count for user, count in latest})
 
     def decide(self, asks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        self._asked += [time.time_ns() // 1_000_000] * len(asks)
+        self._asked += [now_ms()] * len(asks)
         return self._client.decide(asks)
 
     def report(self, outcomes: Sequence[Mapping[str, Any]]) -> None:

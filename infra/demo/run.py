@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.archive import read_events
+from infra.clock import now_ms
 from infra.config import Configuration, load
 from infra.demo.cdnow import Replayed, replay
 from infra.demo.client import Client, DemoFailed
@@ -44,10 +45,6 @@ class DemoOptions(msgspec.Struct, frozen=True):
         """The same with another seed, and with a tenth of the simulator's decisions when quick."""
         plan = msgspec.structs.replace(QUICK if quick else Plan(seed), seed=seed)
         return msgspec.structs.replace(self, plan=plan)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @contextmanager

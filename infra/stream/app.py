@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from faust.types import TP
 from engine.records import partition_of
 from engine.step import Rules
 from infra.announcing import AnnouncedConsents
+from infra.clock import now_ms
 from infra.config import LiveConfiguration
 from infra.consent_opening import open_consents
 from infra.decisions import FoundDecisions
@@ -38,10 +38,6 @@ log = logging.getLogger("rapport.stream")
 LET_GO_SECONDS = 3.0
 # so many ids are well below what a broker takes in one message
 IDS_PER_NOTICE = 5_000
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Worker:

@@ -1,10 +1,9 @@
 """The station that derives: for everybody who changed, the Feast row, the outreach queues and a live notice. All of it
-can be done again, and only newer versions replace older ones."""
+can be done again, and an older version never replaces a newer one."""
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from engine.consent import country_of, next_expiry, resolve, reveal
 from engine.ports import People, PersonView, Unavailable
 from features.compute import CrossCounts, profile_values
 from features.cross import summed
+from infra.clock import now_ms
 from infra.config import LiveConfiguration
 from infra.consent_opening import open_consents
 from infra.feast_layout import encode_version, tombstone
@@ -29,7 +29,7 @@ from infra.redis_store_queues import RedisQueues
 from infra.redis_store_stream import PartitionStore
 from infra.settings import Settings
 from infra.stream.agents import PUBLISH, in_batches, new_app
-from infra.stream.everybody import Everybody, digest_of_policy
+from infra.stream.everybody import Derive, Everybody, digest_of_policy
 from infra.stream.republish import Publish, Republishing
 from infra.stream.shell import persist
 from infra.stream.unbroken import unbroken_in
@@ -45,13 +45,6 @@ PEOPLE_PER_READ = 200
 READS_AT_ONCE = 10
 CROSS_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
-
-
-Derive = Callable[[Sequence[str]], Awaitable[None]]
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Publisher:
@@ -169,9 +162,9 @@ class Publisher:
         while True:
             await asyncio.sleep(CROSS_SECONDS)
             self._model.refresh()
-            before, lost = self.policy, self._lost
-            self._configuration.maybe_reload()
-            self.edits += self.policy != before
+            lost, purposes = self._lost, self._configuration.current.purposes
+            if self._configuration.maybe_reload():
+                self.edits += digest_of_policy(purposes) != self.policy
             try:
                 rows = await self._sum_cross()
             except (*FAILURES, Unavailable) as error:
@@ -194,14 +187,16 @@ def publish_app(settings: Settings) -> faust.App:
     name = topic(settings.prefix, CHANGES)
     notices = unbroken_in(settings.kafka_url, name)
     publish = Publish(publisher.take, publisher.derive, publisher.anew)
-    store, number = PartitionStore(side.redis), list[int]()
+    store = PartitionStore(side.redis)
+    number: int | None = None
     republishing = Republishing(publish, notices, PublishedMarks(side.redis), side.runs)
 
     async def go_on(assigned: Mapping[TP, int | None]) -> Mapping[TP, int]:
-        if not number:
-            number.append(await persist(store.incarnation, await persist(cluster_id, settings.kafka_url)))
+        nonlocal number
+        if number is None:
+            number = await persist(store.incarnation, await persist(cluster_id, settings.kafka_url))
         places = {tp.partition: tp for tp in assigned}
-        back = await republishing.begin(number[0], {tp.partition: at for tp, at in assigned.items()})
+        back = await republishing.begin(number, {tp.partition: at for tp, at in assigned.items()})
         return {places[partition]: offset for partition, offset in back.items()}
 
     async def begin() -> None:

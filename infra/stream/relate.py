@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from engine.erasure import ERASED, Forgotten, Links, concerned, erase_event, learn_all, neighbours
+from engine.erasure import ERASED, Forgotten, Links, concerned, deciding, erase_event, learn_all, named_by
 from engine.events import Event
 from engine.identifiers import IdentityRules
 from engine.identity import Claim, Edge, Edges, Person, components, grouped, pair
 from engine.records import Position
 from engine.signals import DAY
+from infra.clock import now_ms
 from infra.link_record import LinkRecord
 from infra.redis_store import Runs
 from infra.redis_store_links import LinkCommit, LinkMark, LinkStore
@@ -23,10 +24,6 @@ from infra.stream.shell import Fatal, persist
 
 DERIVED_TOGETHER = 1_000
 _RECORD = msgspec.msgpack.Decoder(LinkRecord)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Around(msgspec.Struct, frozen=True):
@@ -146,8 +143,7 @@ class Relation:
             around = wanted | {end for edges in groups.values() for edge in edges for end in pair(edge)}
             held |= await persist(links.erasures.touching, sorted(around - looked), jobs - held.keys())
             looked |= around
-            linked = {end for one in concerned(held, claims).values() for edge in one.past for end in pair(edge)}
-            wanted = linked - looked
+            wanted = deciding(held, claims) - looked
         return groups, held
 
     async def _erase(self, reached: Mapping[str, Forgotten], before: Mapping[str, Forgotten]) -> None:
@@ -233,7 +229,7 @@ def _ids(claims: Iterable[Claim]) -> list[str]:
 
 def _near(ids: Iterable[str], reached: Mapping[str, Forgotten]) -> list[str]:
     """These ids, and everybody whom an erasure reached or took a link from."""
-    return sorted({*ids}.union(*({*one.members} | neighbours(one) for one in reached.values())))
+    return sorted({*ids}.union(*map(named_by, reached.values())))
 
 
 def _reached(reached: Mapping[str, Forgotten], links: Links) -> dict[str, str]:

@@ -15,6 +15,7 @@ from engine.profile import Fragment
 from engine.records import Record, decode_record, encode
 from engine.signals import DAY
 from engine.step import Rules, advance
+from tests.claims import LEAST
 from tests.engine.likeness import assert_like_fragments
 from tests.strategies import ANN, EMAIL, START, events, folded
 
@@ -129,16 +130,8 @@ def learnt(said: list[Claim]) -> Links:
     return links
 
 
-# the last of them touches nobody whom the erasure had reached, and says whose a2 was not
-LATE = [
-    Claim("a2", "anonymous_id", "u2", "user_id", POSITIVE, START, "web", "said"),
-    Claim("u1", "user_id", "a2", "anonymous_id", POSITIVE, START, "web"),
-    Claim("a2", "anonymous_id", "u2", "user_id", NEGATIVE, START + 3, "web", "said"),
-]
-
-
 @given(st.lists(claims(), max_size=12), st.integers(0, 12))
-@example(LATE, 0)
+@example(LEAST[1:], 0)
 def test_whom_an_erasure_reaches_is_what_was_known_before_it(said: list[Claim], place: int) -> None:
     """Claims from before it, in the record's order or late, with those from after it behind: the person of then goes
     whole, and no link of then joins anybody it reached."""

@@ -16,10 +16,10 @@ from engine.ports import ConsentChange
 from engine.records import Position, Record, encode
 from infra.archive import Archive
 from infra.cli import app
+from infra.clock import now_ms
 from infra.ledger_store_consent import Commit, ConsentLedger, open_ledger
 from infra.redis_store_stream import TailEntry
 from infra.settings import Settings
-from infra.training import now_ms
 from models.dataset import decisions_in
 from tests.models.learnt import logged, table_of
 

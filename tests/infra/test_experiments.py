@@ -10,6 +10,7 @@ from engine.experiment import CONTROL, ENGINE, in_control
 from engine.identity import Person
 from engine.ports import ConsentChange
 from engine.signals import DAY
+from infra.clock import now_ms
 from infra.config import LiveConfiguration, load
 from infra.consent_opening import open_consents
 from infra.experiments import measure
@@ -19,7 +20,6 @@ from infra.redis_store import connect
 from infra.redis_store_links import LinkStore
 from infra.rules_store import RulesStore
 from infra.settings import DEMO_CONFIG, Settings
-from infra.wiring import now_ms
 from infra.yaml_source import InvalidConfiguration
 from models.trial import Findings, Found, Scope
 from tests.api.trying import try_out

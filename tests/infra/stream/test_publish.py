@@ -11,12 +11,13 @@ from engine.consent import DENIED, GRANTED, Statement
 from engine.ports import ConsentChange, Entry
 from engine.signals import DAY
 from features.views import PROFILE
+from infra.clock import now_ms
 from infra.config import LiveConfiguration
 from infra.feast_layout import encode_version
 from infra.redis_store_features import ProfileRow, RedisFeatures
 from infra.redis_store_queues import RedisQueues
 from infra.settings import DEMO_CONFIG, Settings
-from infra.stream.publish import Publisher, now_ms
+from infra.stream.publish import Publisher
 from tests.infra.stream.bed import START, Bed, event, id_of, record
 
 ANN, COOKIE = id_of("user_id", "ann"), id_of("anonymous_id", "cookie")
